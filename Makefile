@@ -1,0 +1,227 @@
+# holdfast: one non-recursive Makefile. It is also the map of what runs in which process: every
+# program lists its sources here, and there is no archive that could pull in more.
+#
+#   make            release build: build/release/bin (musl, static) and build/host/bin (tools)
+#   make asan       the same programs under AddressSanitizer and UBSan: build/asan/bin
+#   make check      installs what is missing, builds both, lints, and runs every test
+#   make run        builds the demo image and boots it (as root)
+#   make bench | fuzz | soak | lint | install DESTDIR= PREFIX= | clean
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS   += --no-builtin-rules
+.SUFFIXES:
+
+VERSION     := $(shell cat VERSION)
+ARCH        := $(shell uname -m)
+MULTIARCH   := $(ARCH)-linux-gnu
+PREFIX      ?= /usr
+# All programs lie beside each other: PID 1 finds its own by where it lies itself.
+LIBEXECDIR  := $(PREFIX)/lib/holdfast
+B           := build
+
+# ---------------------------------------------------------------- programs and their sources
+
+LIB_CORE    := lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/crash.c
+LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
+UNITS       := $(wildcard units/*.c)
+
+# Where a list is still a wildcard the program is one folder and nothing else.
+holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
+                             lib/termination.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
+                             lib/ring.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretrequest.c \
+                             lib/signals.c lib/termination.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-secrets_SRCS     := $(wildcard secrets/*.c) lib/secretfile.c lib/secretrequest.c \
+                             lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
+holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-check_SRCS       := tools/check.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
+
+# In the image: static, linked to libc alone. Beside it: the offline tools.
+IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
+                  holdfast-secrets holdfastctl
+TOOL_PROGRAMS  := holdfast-check holdfast-explain
+holdfast-explain_LIBS := -lcjson
+
+# ---------------------------------------------------------------- flavours
+
+WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+            -Wvla -Wformat=2 -Wundef -Werror
+CPPFLAGS := -I. -I$(B) -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"'
+CBASE    := -std=gnu17 $(WARN) -fno-strict-aliasing -ffunction-sections -fdata-sections -g
+
+CC_release  := musl-gcc
+CF_release  := $(CBASE) -O2 -fstack-protector-strong -fno-plt -fno-pie -idirafter $(B)/uapi
+LF_release  := -static -no-pie -Wl,--gc-sections,--fatal-warnings,-z,noexecstack,-z,relro,-z,norelro
+# As released, but for places where a test can kill it (lib/crash.h).
+CC_crash    := $(CC_release)
+CF_crash    := $(CF_release) -DHOLDFAST_CRASH_POINTS
+LF_crash    := $(LF_release)
+CC_host     := gcc
+CF_host     := $(CBASE) -O2 -fstack-protector-strong -fPIE
+LF_host     := -pie -Wl,--gc-sections,-z,relro,-z,now
+CC_asan     := gcc
+CF_asan     := $(CBASE) -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+LF_asan     := -fsanitize=address,undefined
+CC_clang    := clang
+CF_clang    := $(CBASE) -O1 -Wno-gnu-statement-expression -Wno-gnu-zero-variadic-macro-arguments
+CC_fuzz     := clang
+CF_fuzz     := $(CBASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all
+LF_fuzz     := -fsanitize=fuzzer,address,undefined
+
+.PHONY: all asan check run bench fuzz lint install clean deps soak image
+all: $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(TOOL_PROGRAMS:%=$(B)/host/bin/%)
+asan: $(IMAGE_PROGRAMS:%=$(B)/asan/bin/%) $(TOOL_PROGRAMS:%=$(B)/asan/bin/%)
+
+# musl-gcc sees musl's headers alone: the kernel's own stand behind them, through this folder.
+$(B)/uapi:
+	mkdir -p $@
+	ln -sfn /usr/include/linux $@/linux
+	ln -sfn /usr/include/asm-generic $@/asm-generic
+	ln -sfn /usr/include/$(MULTIARCH)/asm $@/asm
+
+# Seccomp filters: x/filter.list becomes build/gen/x/filter.h, included as "gen/x/filter.h". The
+# generator runs here, so libseccomp is needed to build and by nothing in the image.
+FILTERS := $(patsubst %/filter.list,$(B)/gen/%/filter.h,$(wildcard */filter.list))
+$(B)/host/bin/mkfilter: tools/mkfilter.c Makefile
+	@mkdir -p $(@D)
+	$(CC_host) $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $< -lseccomp
+$(FILTERS): $(B)/gen/%/filter.h: %/filter.list $(B)/host/bin/mkfilter
+	@mkdir -p $(@D)
+	$(B)/host/bin/mkfilter $< $* >$@
+
+# $(1) flavour
+define flavour_rules
+$(B)/$(1)/%.o: %.c Makefile VERSION | $(B)/uapi $(FILTERS)
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(CPPFLAGS) $$(CF_$(1)) -MMD -MP -c -o $$@ $$<
+endef
+$(foreach f,release crash host asan clang fuzz,$(eval $(call flavour_rules,$(f))))
+
+# $(1) flavour, $(2) program
+define program_rules
+$(B)/$(1)/bin/$(2): $$($(2)_SRCS:%.c=$(B)/$(1)/%.o)
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(LF_$(1)) -o $$@ $$^ $$($(2)_LIBS)
+endef
+$(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,release,$(p))))
+$(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,crash,$(p))))
+$(foreach p,$(TOOL_PROGRAMS),$(eval $(call program_rules,host,$(p))))
+$(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS),$(eval $(call program_rules,asan,$(p))))
+
+# ---------------------------------------------------------------- tests
+
+# tests/unit/test_x.c names what it links beside cmocka in a line "TESTS: lib/a.c lib/b.c".
+UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+define unit_test_rules
+$(1)_SRCS := tests/unit/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/unit/$(1).c)
+$(1)_FLAGS := $$(shell sed -n 's,^.*LDFLAGS: *\([^*]*\).*,\1,p' tests/unit/$(1).c)
+$(B)/asan/tests/$(1): $$($(1)_SRCS:%.c=$(B)/asan/%.o)
+	@mkdir -p $$(@D)
+	$$(CC_asan) $$(LF_asan) -o $$@ $$^ $$($(1)_FLAGS) -lcmocka
+endef
+$(foreach t,$(UNIT_TESTS),$(eval $(call unit_test_rules,$(t))))
+
+# tests/fuzz/fuzz_x.c likewise; its corpus is tests/fuzz/corpus/x, replayed by make check.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+define fuzz_rules
+$(1)_SRCS := tests/fuzz/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/fuzz/$(1).c)
+$(1)_FLAGS := $$(shell sed -n 's,^.*LDFLAGS: *\([^*]*\).*,\1,p' tests/fuzz/$(1).c)
+$(B)/fuzz/bin/$(1): $$($(1)_SRCS:%.c=$(B)/fuzz/%.o)
+	@mkdir -p $$(@D)
+	$$(CC_fuzz) $$(LF_fuzz) -o $$@ $$^ $$($(1)_FLAGS)
+endef
+$(foreach t,$(FUZZERS),$(eval $(call fuzz_rules,$(t))))
+
+# Helpers that tests run: tests/apps/x.c becomes build/release/apps/x (static, libc alone), linked
+# with the sources of ours that a line "TESTS: lib/a.c lib/b.c" names.
+APPS := $(patsubst tests/apps/%.c,%,$(wildcard tests/apps/*.c))
+define app_rules
+app_$(1)_SRCS := tests/apps/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/apps/$(1).c)
+$(B)/release/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/release/%.o)
+	@mkdir -p $$(@D)
+	$$(CC_release) $$(LF_release) -o $$@ $$^
+$(B)/asan/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/asan/%.o)
+	@mkdir -p $$(@D)
+	$$(CC_asan) $$(LF_asan) -o $$@ $$^
+endef
+$(foreach a,$(APPS),$(eval $(call app_rules,$(a))))
+
+FUZZ_SECONDS ?= 60
+.PHONY: check-build test
+check-build: all asan $(IMAGE_PROGRAMS:%=$(B)/crash/bin/%) $(UNIT_TESTS:%=$(B)/asan/tests/%) $(FUZZERS:%=$(B)/fuzz/bin/%) $(APPS:%=$(B)/release/apps/%) $(B)/asan/apps/spawnbed
+test: check-build
+	python3 tests/run.py $(TESTS)
+
+check: deps
+	$(MAKE) check-build
+	python3 tests/run.py
+
+fuzz: $(FUZZERS:%=$(B)/fuzz/bin/%)
+	for f in $(FUZZERS); do c=tests/fuzz/corpus/$${f#fuzz_}; mkdir -p $$c $(B)/fuzz/new/$$f; \
+	  $(B)/fuzz/bin/$$f -max_total_time=$(FUZZ_SECONDS) $(B)/fuzz/new/$$f $$c; done
+
+bench: all $(APPS:%=$(B)/release/apps/%)
+	for b in tests/bench/*.py; do echo "== $$b"; python3 $$b; done
+
+# The random part of the recovery tests, for long. CHAOS_SEED=N repeats a run.
+CHAOS_SECONDS ?= 600
+soak: check-build
+	CHAOS_SECONDS=$(CHAOS_SECONDS) python3 tests/integration/test_chaos.py
+
+lint:
+	python3 tests/lint/run.py
+
+# Sources as clang sees them: a second compiler's warnings are errors too.
+.PHONY: clang
+ALL_SRCS := $(sort $(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS),$($(p)_SRCS)))
+clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
+
+deps:
+	tests/deps.sh
+.PHONY: deps-run
+deps-run:
+	tests/deps.sh run
+
+# ---------------------------------------------------------------- the demo image
+
+# Its programs are built here; images/build takes the rest from Debian's packages, fetched once.
+DEMO_IMAGE := $(B)/image/demo.squashfs
+$(B)/image/demo-api: images/demo/api.c Makefile
+	@mkdir -p $(@D)
+	gcc $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $<
+$(DEMO_IMAGE): $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/image/demo-api \
+               $(B)/host/bin/holdfast-check images/build VERSION \
+               $(shell find images/demo -type f)
+	images/build
+
+image: $(DEMO_IMAGE)
+
+ifdef QEMU
+run:
+	@echo "make run QEMU=1: booting the image on a kernel of its own in QEMU is not built yet;" \
+	      "make run boots it in namespaces" >&2; exit 1
+else
+run: deps-run
+	$(MAKE) -s -j$$(nproc) $(DEMO_IMAGE)
+	@images/run
+endif
+
+install: all
+	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
+	  $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 0755 -s $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(DESTDIR)$(LIBEXECDIR)
+	install -m 0755 -s $(TOOL_PROGRAMS:%=$(B)/host/bin/%) $(DESTDIR)$(PREFIX)/bin
+	for p in holdfast holdfastctl; do ln -sfn ../lib/holdfast/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
+	for m in docs/man/*.[158]; do [ -e $$m ] || continue; \
+	  install -m 0644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; done
+
+clean:
+	rm -rf $(B)
+
+-include $(shell find $(B) -path $(B)/image -prune -o -name '*.d' -type f -print 2>/dev/null)

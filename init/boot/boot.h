@@ -1,0 +1,92 @@
+#pragma once
+/*
+ * What holdfast-boot's steps share. Each step does one thing of the boot, in the order of main.c's
+ * table, and returns 0 or the exit status of the instance after boot_fail said why: 78
+ * configuration, 66 a file that is missing, 69 an address that cannot be had, 71 a promise that
+ * cannot be kept here, 70 ourselves.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sysexits.h>
+
+#include "lib/plan.h"
+#include "lib/proto.h"
+#include "lib/store.h"
+#include "units/compile.h"
+
+#define BOOT_PATH_MAX	     256
+#define BOOT_PROTECTIONS_MAX 16
+
+struct boot_protection_text {
+	char rung[96], why[320];
+};
+
+struct boot {
+	/* From PID 1. */
+	int argc;
+	char **argv;
+	const struct store_table *store;
+	int channel;
+	const char **environment; /* NAME=VALUE, NULL-ended */
+	uint64_t boot_us, boot_wall_us;
+
+	/* Where we are (place.c). */
+	bool is_pid1; /* our parent is PID 1 of its PID namespace */
+	bool is_host; /* and that is the first PID namespace: nothing from outside is trusted */
+	bool can_mount;
+	uint64_t capabilities; /* effective: bit 1 << CAP_… */
+	bool is_sys_ours;      /* we mounted /sys, so nobody gave us a cgroup tree in it */
+	uint32_t uid_log, uid_health, uid_secrets;
+
+	/* What was asked for (request.c). */
+	struct units *units;
+	struct plan plan; /* compiled before the facts below were known */
+
+	/* What was found and made. */
+	bool is_root_proven;
+	bool is_root_writable;
+	char run_directory[BOOT_PATH_MAX]; /* empty: none */
+	char credentials_directory[BOOT_PATH_MAX];
+	char notify_address[BOOT_PATH_MAX];
+	uint32_t n_listen, health_port;
+
+	struct units_protection protections[BOOT_PROTECTIONS_MAX];
+	struct boot_protection_text protection_texts[BOOT_PROTECTIONS_MAX];
+	size_t n_protections;
+
+	char failure[PROTO_TEXT_MAX];
+};
+
+/* Keeps the sentence as the cause of the failure and returns status. */
+int boot_fail(struct boot *boot, int status, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Adds a line to the protections: by which means a promise is kept here, and why not by a better
+ * one (printf). */
+void boot_protect(struct boot *boot, const char *name, enum protection_level level,
+		  const char *rung, const char *why_format, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* Hands fd (borrowed) to PID 1's store. 0 or an exit status. */
+int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
+
+/* The steps. */
+int place_find(struct boot *boot);
+int mounts_complete(struct boot *boot);
+int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
+int request_load(struct boot *boot);
+int root_prove(struct boot *boot);
+int writes_report(struct boot *boot);
+int scratch_mount(struct boot *boot);
+int folders_make(struct boot *boot);
+int directories_prepare(struct boot *boot);
+int files_preview(struct boot *boot);
+int files_choose_directory(struct boot *boot);
+int credentials_prepare(struct boot *boot);
+int notify_open(struct boot *boot);
+int listen_open(struct boot *boot);
+int sockets_open(struct boot *boot);
+int secrets_open(struct boot *boot);
+int cgroup_prepare(struct boot *boot);
+int files_make(struct boot *boot);

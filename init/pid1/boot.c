@@ -1,0 +1,79 @@
+#include "init/pid1/boot.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "init/pid1/channel.h"
+#include "init/pid1/child.h"
+#include "init/pid1/keeper.h"
+#include "init/pid1/pack.h"
+#include "init/pid1/shutdown.h"
+#include "lib/event.h"
+
+void boot_start(struct instance *in)
+{
+	const struct child_setup setup = {.fds = {0, 1, in->error_fd}};
+
+	int r = channel_open(in, ROLE_BOOT);
+	if (r == 0)
+		r = child_start(in, ROLE_BOOT, in->options->argv, &setup);
+	if (r == 0)
+		return;
+	event_with_i64("errno", -r);
+	event_emit(EVENT_ERROR, "boot-not-started", NULL, "holdfast-boot cannot be started: %s",
+		   strerror(-r));
+	shutdown_begin(in, STATUS_INTERNAL, 0);
+}
+
+void boot_refuse(struct instance *in)
+{
+	in->channel.failed_status = STATUS_INTERNAL;
+	(void)kill(in->children[ROLE_BOOT].pid, SIGKILL);
+}
+
+void boot_interrupt(struct instance *in, int signal)
+{
+	(void)kill(in->children[ROLE_BOOT].pid, signal);
+}
+
+static void go_on(struct instance *in)
+{
+	const char *what;
+	int r = pack_finish(in, &what);
+
+	if (r == 0) {
+		keeper_start(in);
+		return;
+	}
+	event_with_i64("errno", -r);
+	event_emit(EVENT_ERROR, "not-packed", NULL, "%s: %s", what, strerror(-r));
+	shutdown_begin(in, STATUS_INTERNAL, 0);
+}
+
+static int status_of_failure(const struct instance *in, int code, int status)
+{
+	if (in->n_stops > 0)
+		return 0;
+	if (in->channel.failed_status)
+		return in->channel.failed_status;
+	event_with_i64("code", code);
+	event_with_i64("status", status);
+	event_emit(EVENT_ERROR, "boot-died", NULL, "holdfast-boot ended without a word");
+	return STATUS_INTERNAL;
+}
+
+void boot_note_end(struct instance *in, int code, int status)
+{
+	/* The end began before: it was killed by it. */
+	if (in->stage != STAGE_NONE)
+		return;
+	if (channel_close(in) < 0)
+		in->channel.failed_status = STATUS_INTERNAL;
+	if (in->n_stops == 0 && in->channel.failed_status == 0 && in->channel.is_booted &&
+	    code == CLD_EXITED && status == 0) {
+		in->stop_budget_us = in->channel.budget_us;
+		go_on(in);
+		return;
+	}
+	shutdown_begin(in, status_of_failure(in, code, status), 0);
+}

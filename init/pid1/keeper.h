@@ -1,0 +1,30 @@
+#pragma once
+/*
+ * The keeper of the daemons: log, health and the supervisor are started, and started again from the
+ * same fds when they die, until the instance ends.
+ */
+#include "init/pid1/instance.h"
+
+/* Starts what this instance has: health only where there is an address to listen on. */
+void keeper_start(struct instance *in);
+
+/* One of our own programs has ended; it is reaped. Boot and the dump are not kept, only noted. */
+void keeper_note_end(struct instance *in, enum role role, int code, int status);
+
+/* Starts what is due at now_us. */
+void keeper_start_due(struct instance *in, uint64_t now_us);
+/* When the next one is due; USEC_INFINITY: none. */
+uint64_t keeper_next_due(const struct instance *in);
+/* Nothing but log is started any more. */
+void keeper_stop(struct instance *in);
+/* Nor log: it is told to write out what it has and to end. */
+void keeper_end_log(struct instance *in);
+
+/* The journal grew: the supervisor has HUNG_US to apply something of it. */
+void keeper_watch(struct instance *in);
+/* TIMER_HUNG. */
+void keeper_check_hung(struct instance *in);
+
+/* When a child that died at now_us is to be started again: fills in respawn_us and the rest. True
+ * when it died too often to be worth it. Pure, for the tests. */
+bool keeper_count_death(struct child *child, uint64_t now_us);

@@ -1,0 +1,275 @@
+#include "init/pid1/shutdown.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "init/pid1/child.h"
+#include "init/pid1/command_rest.h"
+#include "init/pid1/host.h"
+#include "init/pid1/keeper.h"
+#include "init/pid1/pack.h"
+#include "lib/clock.h"
+#include "lib/event.h"
+#include "lib/termination.h"
+
+/* Of the stop budget these are kept for KILL and the dump (design, section 3). */
+#define RESERVE_US   (2 * USEC_PER_SEC)
+#define GRACE_MIN_US (1 * USEC_PER_SEC)
+#define KILL_US	     (500 * USEC_PER_MSEC)
+#define LOG_US	     (1 * USEC_PER_SEC)
+#define DUMP_US	     (5 * USEC_PER_SEC)
+#define UNMOUNT_US   (5 * USEC_PER_SEC)
+
+/* ---- whatever is left */
+
+/* Without a /proc of our own PID namespace we know those that the board names, and our own. */
+static void signal_known(const struct instance *in, int signal)
+{
+	siginfo_t info;
+
+	for (enum role role = ROLE_BOOT; role < ROLE_COUNT; role++) {
+		if (role != ROLE_LOG && in->children[role].pid > 0)
+			(void)kill(in->children[role].pid, signal);
+	}
+	for (uint32_t unit = 0; unit < in->board.n_units; unit++) {
+		for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+			pid_t pid = in->board.slots[unit][slot];
+			/* Not reaped by us, so it is still that child. */
+			if (pid > 1 && waitid(P_PID, (id_t)pid, &info,
+					      WEXITED | WNOHANG | WNOWAIT | __WALL) == 0)
+				(void)kill(pid, signal);
+		}
+	}
+}
+
+/* To all but log. As PID 1 without /proc to log too: TERM only tells it to write out what it has,
+ * and before KILL it had the time of a stage to do so. */
+static void signal_rest(const struct instance *in, int signal)
+{
+	if (command_rest_reach(signal, in->children[ROLE_LOG].pid, NULL) == 0)
+		return;
+	if (in->is_pid1)
+		(void)kill(-1, signal);
+	else
+		signal_known(in, signal);
+}
+
+static bool is_anything_left(const struct instance *in)
+{
+	siginfo_t info;
+	size_t count;
+
+	if (command_rest_reach(0, in->children[ROLE_LOG].pid, &count) == 0)
+		return count > 0;
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 ||
+	       errno != ECHILD;
+}
+
+/* ---- the stages */
+
+static void enter_term(struct instance *in)
+{
+	in->timers[TIMER_STAGE] = clock_now_us() + in->grace_us;
+	signal_rest(in, SIGTERM);
+	/* What is stopped could not act on it. */
+	signal_rest(in, SIGCONT);
+}
+
+static void enter_kill(struct instance *in)
+{
+	in->timers[TIMER_STAGE] = clock_now_us() + KILL_US;
+}
+
+/* What a killed process leaves behind comes to us, so each look kills again. */
+static bool is_killed(struct instance *in)
+{
+	signal_rest(in, SIGKILL);
+	return !is_anything_left(in);
+}
+
+static bool is_term_over(struct instance *in)
+{
+	return !is_anything_left(in);
+}
+
+static void enter_log(struct instance *in)
+{
+	in->timers[TIMER_STAGE] = clock_now_us() + LOG_US;
+	event_with_i64("status", in->status);
+	event_emit(EVENT_NOTICE, "instance-ends", NULL, "holdfast exits with %d", in->status);
+	pack_restore_stderr(in);
+	keeper_end_log(in);
+}
+
+static bool is_log_gone(struct instance *in)
+{
+	return in->children[ROLE_LOG].pid == 0;
+}
+
+static void enter_dump(struct instance *in)
+{
+	in->timers[TIMER_STAGE] = clock_now_us() + DUMP_US;
+	if (in->wants_dump)
+		shutdown_dump(in, USEC_INFINITY);
+}
+
+static bool is_dump_written(struct instance *in)
+{
+	return in->children[ROLE_CTL].pid == 0;
+}
+
+/* In a fork of ours: a disk that does not answer keeps it and not us. */
+static void enter_unmount(struct instance *in)
+{
+	in->timers[TIMER_STAGE] = clock_now_us() + UNMOUNT_US;
+	in->is_host = host_is_first_init();
+	if (!in->is_host)
+		return;
+	pid_t pid = fork();
+	if (pid == 0) {
+		host_unmount_all();
+		_exit(0);
+	}
+	in->children[ROLE_INIT].pid = pid > 0 ? pid : 0;
+}
+
+static bool is_unmounted(struct instance *in)
+{
+	return in->children[ROLE_INIT].pid == 0;
+}
+
+/* A subreaper's descendants would go on without us; a PID namespace's are killed by its end. */
+static void enter_done(struct instance *in)
+{
+	in->children[ROLE_LOG].pid = 0;
+	signal_rest(in, SIGKILL);
+}
+
+static const struct {
+	void (*enter)(struct instance *in);
+	bool (*is_over)(struct instance *in);
+} stages[STAGE_COUNT] = {
+	[STAGE_TERM] = {enter_term, is_term_over},
+	[STAGE_KILL] = {enter_kill, is_killed},
+	[STAGE_LOG] = {enter_log, is_log_gone},
+	[STAGE_DUMP] = {enter_dump, is_dump_written},
+	[STAGE_UNMOUNT] = {enter_unmount, is_unmounted},
+	[STAGE_DONE] = {enter_done, NULL},
+};
+
+static void enter(struct instance *in, enum stage stage)
+{
+	in->stage = stage;
+	keeper_stop(in);
+	stages[stage].enter(in);
+}
+
+void shutdown_advance(struct instance *in, bool is_late)
+{
+	while (in->stage != STAGE_NONE && in->stage != STAGE_DONE) {
+		if (!is_late && !stages[in->stage].is_over(in))
+			return;
+		is_late = false;
+		enter(in, in->stage + 1);
+	}
+}
+
+/* ---- how it begins */
+
+void shutdown_begin(struct instance *in, int status, uint64_t grace_us)
+{
+	if (in->stage != STAGE_NONE)
+		return;
+	in->status = status;
+	in->grace_us = grace_us > GRACE_MIN_US ? grace_us : GRACE_MIN_US;
+	enter(in, STAGE_TERM);
+}
+
+/* The dump is for a unit that failed by itself. A lone command's own status says it all, and its
+ * output is its own. */
+static bool is_dump_wanted(const struct instance *in, const struct board_manager *manager)
+{
+	return manager->exit_status != 0 && manager->cause_unit != PLAN_NO_UNIT &&
+	       manager->cause != RESULT_SUCCESS &&
+	       !(in->plan.header->flags & PLAN_MAIN_COMMAND);
+}
+
+void shutdown_by_board(struct instance *in)
+{
+	struct board_manager manager = board_read_manager(&in->board);
+
+	if (in->stage != STAGE_NONE)
+		return;
+	in->wants_dump = is_dump_wanted(in, &manager);
+	shutdown_begin(in, manager.exit_status > 255 ? STATUS_INTERNAL : (int)manager.exit_status,
+		       0);
+}
+
+void shutdown_give_up(struct instance *in, enum role role)
+{
+	char cause[128];
+
+	in->children[role].respawn_us = USEC_INFINITY;
+	if (in->stage != STAGE_NONE)
+		return;
+	if (role == ROLE_LOG)
+		pack_restore_stderr(in);
+	(void)snprintf(cause, sizeof(cause), "%s cannot be kept alive: it died %d times in 10 s",
+		       role_programs[role], DEATHS_MAX);
+	event_emit(EVENT_ERROR, "daemon-hopeless", NULL, "%s", cause);
+	termination_write(cause);
+	in->wants_dump = true;
+	shutdown_begin(in, STATUS_INTERNAL,
+		       in->stop_budget_us > RESERVE_US ? in->stop_budget_us - RESERVE_US : 0);
+}
+
+static int status_at_deadline(const struct instance *in)
+{
+	/* Only boot can be in the way then: nothing has run that could have failed. */
+	if (!in->is_up)
+		return 0;
+	uint32_t status = board_read_manager(&in->board).exit_status;
+	return status == 0 || status > 255 ? STATUS_KILLED : (int)status;
+}
+
+void shutdown_at_deadline(struct instance *in)
+{
+	if (in->stage >= STAGE_KILL)
+		return;
+	if (in->stage == STAGE_NONE) {
+		in->status = status_at_deadline(in);
+		event_emit(EVENT_ERROR, "stop-deadline", NULL,
+			   "the stop budget is used up: killing what is left");
+	}
+	enter(in, STAGE_KILL);
+	shutdown_advance(in, false);
+}
+
+/* ---- the dump */
+
+void shutdown_dump(struct instance *in, uint64_t timeout_us)
+{
+	char name[] = "holdfastctl", verb[] = "dump";
+	char *argv[] = {name, verb, NULL};
+	const struct child_setup setup = {
+		.fds = {in->null_fd, store_find(in->store, STORE_OUTPUT, 0), in->error_fd},
+	};
+
+	if (in->children[ROLE_CTL].pid > 0)
+		return;
+	in->timers[TIMER_DUMP] = clock_add_us(clock_now_us(), timeout_us);
+	int r = child_start(in, ROLE_CTL, argv, &setup);
+	if (r < 0) {
+		event_with_i64("errno", -r);
+		event_emit(EVENT_ERROR, "dump-not-started", NULL, "the dump cannot be written");
+	}
+}
+
+void shutdown_end_dump(struct instance *in)
+{
+	if (in->children[ROLE_CTL].pid > 0)
+		(void)kill(in->children[ROLE_CTL].pid, SIGKILL);
+}

@@ -1,0 +1,224 @@
+#include "lib/board.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/clock.h"
+#include "lib/fd.h"
+#include "lib/plan.h"
+
+#define BOARD_MAGIC   UINT64_C(0x647261626668)
+#define BOARD_VERSION 1
+
+const char *const board_phase_names[BOARD_PHASE_COUNT] = {
+	[BOARD_BOOTING] = "booting",   [BOARD_STARTING] = "starting", [BOARD_RUNNING] = "running",
+	[BOARD_DRAINING] = "draining", [BOARD_STOPPING] = "stopping", [BOARD_STOPPED] = "stopped",
+};
+
+const char *const unit_state_names[UNIT_STATE_COUNT] = {
+#define X(id, name, active) [UNIT_##id] = name,
+	UNIT_STATES(X)
+#undef X
+};
+
+const char *const unit_active_names[UNIT_STATE_COUNT] = {
+#define X(id, name, active) [UNIT_##id] = active,
+	UNIT_STATES(X)
+#undef X
+};
+
+const char *const unit_result_names[RESULT_COUNT] = {
+#define X(id, name) [RESULT_##id] = name,
+	UNIT_RESULTS(X)
+#undef X
+};
+
+static size_t units_offset(void)
+{
+	return (sizeof(struct board_header) + 63) & ~(size_t)63;
+}
+
+static size_t slots_offset(uint32_t n_units)
+{
+	return units_offset() + n_units * sizeof(struct board_unit_record);
+}
+
+size_t board_file_size(uint32_t n_units)
+{
+	return slots_offset(n_units) + n_units * SLOT_COUNT * sizeof(int32_t);
+}
+
+static void format_unit(struct board_unit_record *record)
+{
+	struct board_unit *unit = &record->copies[0];
+
+	unit->deadline_us = USEC_INFINITY;
+	unit->watchdog_us = USEC_INFINITY;
+	unit->since_us = clock_now_us();
+	unit->since_wall_us = clock_wall_us();
+}
+
+int board_format(int fd, uint32_t n_units)
+{
+	size_t size = board_file_size(n_units);
+
+	if (ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	int r = fd_reserve(fd, size);
+	if (r < 0)
+		return r;
+	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	struct board_header *header = (struct board_header *)base;
+	struct board_unit_record *units = (struct board_unit_record *)(base + units_offset());
+	for (uint32_t i = 0; i < n_units; i++)
+		format_unit(&units[i]);
+	header->manager.copies[0].deadline_us = USEC_INFINITY;
+	header->manager.copies[0].cause_unit = PLAN_NO_UNIT;
+	header->version = BOARD_VERSION;
+	header->n_units = n_units;
+	header->size = size;
+	header->magic = BOARD_MAGIC;
+	(void)munmap(base, size);
+	return 0;
+}
+
+int board_map(int fd, bool is_writable, struct board *ret_board)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	size_t size = (size_t)st.st_size;
+	if (size < sizeof(struct board_header))
+		return -EBADMSG;
+	char *base = mmap(NULL, size, is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+			  fd, 0);
+	if (base == MAP_FAILED)
+		return -errno;
+	struct board_header *header = (struct board_header *)base;
+	if (header->magic != BOARD_MAGIC || header->version != BOARD_VERSION ||
+	    header->n_units > PLAN_UNITS_MAX || board_file_size(header->n_units) != size) {
+		(void)munmap(base, size);
+		return -EBADMSG;
+	}
+	*ret_board = (struct board){
+		.header = header,
+		.units = (struct board_unit_record *)(base + units_offset()),
+		.slots = (_Atomic int32_t(*)[SLOT_COUNT])(base + slots_offset(header->n_units)),
+		.n_units = header->n_units,
+	};
+	return 0;
+}
+
+/*
+ * A reader may be overtaken: between its load of the index and the end of its copy the writer can
+ * flip twice and so write into the copy being read. A copy is only ever written while the index
+ * points to the other one; so it was whole if the index is the same after the copy as before, and
+ * so is the copy's generation (two flips bring the index back, but not the generation).
+ */
+#define READ_TRIES 1000
+#define READ_RECORD(record, result)                                                                \
+	do {                                                                                       \
+		for (int tries = 0; tries < READ_TRIES; tries++) {                                 \
+			uint32_t i = atomic_load_explicit(&(record)->current,                      \
+							  memory_order_acquire) & 1;               \
+			uint64_t generation = generation_of(&(record)->copies[i].generation);      \
+			atomic_thread_fence(memory_order_acquire);                                 \
+			(result) = (record)->copies[i];                                            \
+			atomic_thread_fence(memory_order_acquire);                                 \
+			if (atomic_load_explicit(&(record)->current, memory_order_relaxed) == i && \
+			    generation_of(&(record)->copies[i].generation) == generation)          \
+				break;                                                             \
+		}                                                                                  \
+	} while (0)
+
+static uint64_t generation_of(const uint64_t *generation)
+{
+	return *(const volatile uint64_t *)generation;
+}
+
+struct board_unit board_read_unit(const struct board *board, uint32_t unit)
+{
+	struct board_unit result;
+
+	READ_RECORD(&board->units[unit], result);
+	return result;
+}
+
+struct board_manager board_read_manager(const struct board *board)
+{
+	struct board_manager result;
+
+	READ_RECORD(&board->header->manager, result);
+	return result;
+}
+
+const struct board_unit *board_peek_unit(const struct board *board, uint32_t unit)
+{
+	struct board_unit_record *record = &board->units[unit];
+
+	return &record->copies[atomic_load_explicit(&record->current, memory_order_relaxed) & 1];
+}
+
+const struct board_manager *board_peek_manager(const struct board *board)
+{
+	struct board_manager_record *record = &board->header->manager;
+
+	return &record->copies[atomic_load_explicit(&record->current, memory_order_relaxed) & 1];
+}
+
+#define WRITE_RECORD(board, record, next)                                                          \
+	do {                                                                                       \
+		uint32_t old = atomic_load_explicit(&(record)->current, memory_order_relaxed) & 1; \
+		uint64_t generation = (record)->copies[old].generation + 1;                        \
+		/* The last flip is seen before anything of the copy that it freed is touched. */  \
+		atomic_thread_fence(memory_order_acq_rel);                                         \
+		(record)->copies[1 - old] = *(next);                                               \
+		(record)->copies[1 - old].generation = generation;                                 \
+		atomic_store_explicit(&(record)->current, 1 - old, memory_order_release);          \
+		atomic_fetch_add_explicit(&(board)->header->changes, 1, memory_order_release);     \
+	} while (0)
+
+void board_write_unit(struct board *board, uint32_t unit, const struct board_unit *next)
+{
+	WRITE_RECORD(board, &board->units[unit], next);
+}
+
+void board_write_manager(struct board *board, const struct board_manager *next)
+{
+	WRITE_RECORD(board, &board->header->manager, next);
+}
+
+void board_write_text(struct board *board, uint32_t unit, const char *text)
+{
+	char *to = board->units[unit].text;
+	size_t length = strlen(text);
+
+	if (length >= BOARD_TEXT_MAX)
+		length = BOARD_TEXT_MAX - 1;
+	memcpy(to, text, length);
+	memset(to + length, 0, BOARD_TEXT_MAX - length);
+	atomic_fetch_add_explicit(&board->header->changes, 1, memory_order_release);
+}
+
+bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot)
+{
+	for (uint32_t unit = 0; unit < board->n_units; unit++) {
+		for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+			if (atomic_load_explicit(&board->slots[unit][slot],
+						 memory_order_relaxed) != pid)
+				continue;
+			*ret_unit = unit;
+			*ret_slot = slot;
+			return true;
+		}
+	}
+	return false;
+}

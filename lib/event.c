@@ -1,0 +1,115 @@
+#include "lib/event.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/json.h"
+#include "lib/str.h"
+
+#define FIELDS_MAX 8
+
+const char *const event_level_names[EVENT_COUNT] = {
+	[EVENT_DEBUG] = "debug",     [EVENT_INFO] = "info",   [EVENT_NOTICE] = "notice",
+	[EVENT_WARNING] = "warning", [EVENT_ERROR] = "error",
+};
+
+struct field {
+	const char *key;
+	const char *text; /* NULL: the number */
+	int64_t number;
+};
+
+static const char *program = "holdfast";
+static bool plain;
+static struct field fields[FIELDS_MAX];
+static size_t n_fields;
+static uint64_t n_lost;
+
+void event_init(const char *name, int is_plain)
+{
+	program = name;
+	plain = is_plain;
+}
+
+static void with(struct field field)
+{
+	if (n_fields < FIELDS_MAX)
+		fields[n_fields++] = field;
+}
+
+void event_with_string(const char *key, const char *value)
+{
+	with((struct field){.key = key, .text = value});
+}
+
+void event_with_i64(const char *key, int64_t value)
+{
+	with((struct field){.key = key, .number = value});
+}
+
+void event_discard(void)
+{
+	n_fields = 0;
+}
+
+static void render_plain(struct strbuf *buf, const char *unit, const char *message)
+{
+	strbuf_addf(buf, "%s: ", program);
+	if (unit)
+		strbuf_addf(buf, "%s: ", unit);
+	strbuf_adds(buf, message);
+}
+
+static void render_json(struct strbuf *buf, enum event_level level, const char *event,
+			const char *unit, const char *message)
+{
+	json_object_begin(buf);
+	json_add_string(buf, "level", event_level_names[level]);
+	json_add_string(buf, "event", event);
+	json_add_string(buf, "by", program);
+	if (unit)
+		json_add_string(buf, "unit", unit);
+	for (size_t i = 0; i < n_fields; i++) {
+		if (fields[i].text)
+			json_add_string(buf, fields[i].key, fields[i].text);
+		else
+			json_add_i64(buf, fields[i].key, fields[i].number);
+	}
+	if (n_lost > 0)
+		json_add_u64(buf, "lost", n_lost);
+	json_add_string(buf, "msg", message);
+	json_object_end(buf);
+}
+
+void event_emit(enum event_level level, const char *event, const char *unit, const char *format, ...)
+{
+	int saved = errno;
+	char message[1024], line[PIPE_BUF];
+	struct strbuf text, buf;
+	va_list args;
+
+	strbuf_init(&text, message, sizeof(message));
+	va_start(args, format);
+	strbuf_vaddf(&text, format, args);
+	va_end(args);
+
+	strbuf_init(&buf, line, sizeof(line));
+	if (plain)
+		render_plain(&buf, unit, message);
+	else
+		render_json(&buf, level, event, unit, message);
+	n_fields = 0;
+	if (buf.length == sizeof(line) - 1)
+		buf.length--;
+	line[buf.length++] = '\n';
+	if (write(STDERR_FILENO, line, buf.length) == (ssize_t)buf.length)
+		n_lost = 0;
+	else
+		n_lost++;
+	errno = saved;
+}

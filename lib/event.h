@@ -1,0 +1,35 @@
+#pragma once
+/*
+ * holdfast's own lines. Every process of ours says what it did as one JSON object a line on its
+ * stderr, in one write of at most PIPE_BUF bytes, so that lines of several writers never mix:
+ *
+ *   {"level":"info","event":"unit-started","unit":"nginx.service","msg":"…", …}
+ *
+ * Once holdfast-log runs, stderr is a pipe that it captures like any service's (so a line outlives
+ * both ends); before that, and in `--` mode, it is the stderr that the runtime gave. The pipe's
+ * description is ours and non-blocking: a line that does not fit is counted, and the count stands
+ * in the next line that does ("lost"). Nothing here blocks, allocates or fails.
+ */
+#include <stdint.h>
+
+enum event_level { EVENT_DEBUG, EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ERROR, EVENT_COUNT };
+
+extern const char *const event_level_names[EVENT_COUNT];
+
+/* Once, at the start of main: the name of this program in every line ("by"). With plain, a line is
+ * `holdfast: msg` as a person at a terminal expects it (the `--` mode). name is borrowed. */
+void event_init(const char *name, int is_plain);
+
+/*
+ * One line. event is a fixed, kebab-case word that alerts can be keyed on; unit may be NULL; the
+ * rest is a sentence for people. Never a value of a secret.
+ */
+void event_emit(enum event_level level, const char *event, const char *unit, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The next line carries "key":value too. At most 8; keys and text are borrowed until then. */
+void event_with_string(const char *key, const char *value);
+void event_with_i64(const char *key, int64_t value);
+
+/* Forgets what was set for the next line. */
+void event_discard(void);

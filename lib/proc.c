@@ -1,0 +1,63 @@
+#include "lib/proc.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/io.h"
+
+#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+
+int proc_parse_stat(const char *text, struct proc_stat *ret_stat)
+{
+	struct proc_stat stat = {0};
+	uint32_t flags;
+	/* The name may hold anything, a parenthesis too: it ends at the last one. */
+	const char *open = strchr(text, '('), *close = strrchr(text, ')');
+
+	if (!open || !close || close < open || sscanf(text, "%" SCNd32, &stat.pid) != 1)
+		return -EBADMSG;
+	memcpy(stat.name, open + 1, MIN((size_t)(close - open - 1), sizeof(stat.name) - 1));
+	if (sscanf(close + 1,
+		   " %c %" SCNd32 " %*d %" SCNd32 " %*d %*d %" SCNu32 " %*u %*u %*u %*u %" SCNu64
+		   " %" SCNu64 " %*d %*d %*d %*d %" SCNu32 " %*d %" SCNu64 " %*u %" SCNu64,
+		   &stat.state, &stat.parent, &stat.session, &flags, &stat.user_ticks,
+		   &stat.system_ticks, &stat.threads, &stat.start_ticks, &stat.resident_pages) != 9)
+		return -EBADMSG;
+	stat.is_kernel = (flags & PF_KTHREAD) != 0;
+	*ret_stat = stat;
+	return 0;
+}
+
+int proc_read_stat(int proc_fd, int32_t pid, struct proc_stat *ret_stat)
+{
+	char path[32], text[1024];
+
+	(void)snprintf(path, sizeof(path), "%" PRId32 "/stat", pid);
+	ssize_t n = io_read_file(proc_fd, path, text, sizeof(text));
+	return n < 0 ? (int)n : proc_parse_stat(text, ret_stat);
+}
+
+int proc_read_uid(int proc_fd, int32_t pid, uint32_t *ret_uid)
+{
+	char path[32], text[4096];
+
+	(void)snprintf(path, sizeof(path), "%" PRId32 "/status", pid);
+	ssize_t n = io_read_file(proc_fd, path, text, sizeof(text));
+	/* What follows may be long (Groups:). */
+	if (n == -EFBIG)
+		n = (ssize_t)sizeof(text) - 1;
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	/* A newline in a process's name is escaped there. */
+	const char *line = strstr(text, "\nUid:");
+	return line && sscanf(line, "\nUid: %" SCNu32, ret_uid) == 1 ? 0 : -EBADMSG;
+}
+
+bool proc_is_dead(const struct proc_stat *stat)
+{
+	return stat->state == 'Z' || stat->state == 'X';
+}

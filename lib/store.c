@@ -1,0 +1,191 @@
+#include "lib/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/sys.h"
+
+#define STORE_MAGIC   UINT64_C(0x65726f7473666868)
+#define STORE_VERSION 2
+
+const char *const role_programs[ROLE_COUNT] = {
+	[ROLE_INIT] = "holdfast",	[ROLE_BOOT] = "holdfast-boot",
+	[ROLE_SUPERVISOR] = "holdfast-supervisor", [ROLE_LOG] = "holdfast-log",
+	[ROLE_HEALTH] = "holdfast-health", [ROLE_SECRETS] = "holdfast-secrets",
+	[ROLE_CTL] = "holdfastctl",
+};
+
+#define BIT(kind) (UINT64_C(1) << (kind))
+
+const uint64_t store_grants[ROLE_COUNT] = {
+	[ROLE_BOOT] = BIT(STORE_ENVIRON) | BIT(STORE_CHANNEL),
+	[ROLE_SUPERVISOR] = BIT(STORE_EXEC) | BIT(STORE_PLAN) | BIT(STORE_BOARD) |
+			    BIT(STORE_JOURNAL_READ) | BIT(STORE_ENVIRON) | BIT(STORE_PIPE_WRITE) |
+			    BIT(STORE_NOTIFY) | BIT(STORE_SOCKET) | BIT(STORE_SECRET) |
+			    BIT(STORE_SECRET_FILE) | BIT(STORE_CREDENTIALS) | BIT(STORE_CGROUP) |
+			    BIT(STORE_CHANNEL) | BIT(STORE_EVENT_JOURNAL) |
+			    BIT(STORE_EVENT_PHASE) |
+			    BIT(STORE_EVENT_ASK_SUPERVISOR) | BIT(STORE_EVENT_ANSWER),
+	[ROLE_LOG] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING) |
+		     BIT(STORE_CAPTURE) | BIT(STORE_OUTPUT) | BIT(STORE_PIPE_READ),
+	[ROLE_HEALTH] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC) |
+			BIT(STORE_JOURNAL_READ) | BIT(STORE_LISTEN) |
+			BIT(STORE_EVENT_ASK_INIT) | BIT(STORE_EVENT_ASK_SUPERVISOR) |
+			BIT(STORE_EVENT_ANSWER),
+	[ROLE_SECRETS] = BIT(STORE_ENVIRON) | BIT(STORE_SECRET_FILE),
+	[ROLE_CTL] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC),
+};
+
+static size_t table_size(uint32_t capacity)
+{
+	return sizeof(struct store_table) + capacity * sizeof(struct store_entry);
+}
+
+int store_create(uint32_t capacity, struct store_table **ret_table)
+{
+	int fd = sys_memfd_create("holdfast-store", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	if (fd != STORE_FD) {
+		if (dup3(fd, STORE_FD, O_CLOEXEC) < 0)
+			return -errno;
+		(void)fd_close(fd);
+	}
+	if (ftruncate(STORE_FD, (off_t)table_size(capacity)) < 0)
+		return -errno;
+	struct store_table *table = mmap(NULL, table_size(capacity), PROT_READ | PROT_WRITE,
+					 MAP_SHARED, STORE_FD, 0);
+	if (table == MAP_FAILED)
+		return -errno;
+	table->magic = STORE_MAGIC;
+	table->version = STORE_VERSION;
+	table->capacity = capacity;
+	*ret_table = table;
+	return 0;
+}
+
+static struct store_entry *find_entry(struct store_table *table, uint32_t kind, uint32_t index)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (table->entries[i].kind == kind && table->entries[i].index == index)
+			return &table->entries[i];
+	}
+	return NULL;
+}
+
+static struct store_entry *free_entry(struct store_table *table)
+{
+	/* Dropped entries are rare; the search is worth it only when the table is full. */
+	if (table->count < table->capacity)
+		return &table->entries[table->count++];
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (table->entries[i].kind == STORE_NONE)
+			return &table->entries[i];
+	}
+	return NULL;
+}
+
+/* Pipes come by the thousand, once, and are never replaced: no search for an older one. */
+static bool is_put_once(enum store_kind kind)
+{
+	return kind == STORE_PIPE_READ || kind == STORE_PIPE_WRITE;
+}
+
+int store_put(struct store_table *table, enum store_kind kind, uint32_t index, int fd)
+{
+	struct store_entry *entry = is_put_once(kind) ? NULL : find_entry(table, kind, index);
+
+	(void)fd_set_cloexec(fd, true);
+	if (entry) {
+		(void)fd_close(entry->fd);
+		entry->fd = fd;
+		return 0;
+	}
+	entry = free_entry(table);
+	if (!entry) {
+		(void)fd_close(fd);
+		return -ENOSPC;
+	}
+	entry->fd = fd;
+	entry->index = index;
+	entry->kind = kind;
+	return 0;
+}
+
+void store_drop(struct store_table *table, enum store_kind kind, uint32_t index)
+{
+	struct store_entry *entry = find_entry(table, kind, index);
+
+	if (!entry)
+		return;
+	entry->kind = STORE_NONE;
+	entry->fd = fd_close(entry->fd);
+}
+
+static bool is_granted(const struct store_entry *entry, enum role role)
+{
+	return entry->kind < STORE_KIND_COUNT && (store_grants[role] & BIT(entry->kind));
+}
+
+void store_expose(const struct store_table *table, enum role role)
+{
+	(void)fcntl(STORE_FD, F_SETFD, 0);
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (is_granted(&table->entries[i], role))
+			(void)fcntl(table->entries[i].fd, F_SETFD, 0);
+	}
+}
+
+int store_attach(enum role role, const struct store_table **ret_table)
+{
+	struct stat st;
+
+	if (fstat(STORE_FD, &st) < 0)
+		return -errno;
+	if ((size_t)st.st_size < sizeof(struct store_table))
+		return -EBADF;
+	const struct store_table *table =
+		mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, STORE_FD, 0);
+	if (table == MAP_FAILED)
+		return -EBADF;
+	if (table->magic != STORE_MAGIC || table->version != STORE_VERSION ||
+	    table_size(table->capacity) > (size_t)st.st_size || table->count > table->capacity) {
+		(void)munmap((void *)table, (size_t)st.st_size);
+		return -EBADF;
+	}
+	/* Before Linux 6.14 whoever is executed from an fd is named after its number. */
+	(void)prctl(PR_SET_NAME, role_programs[role]);
+	(void)fcntl(STORE_FD, F_SETFD, FD_CLOEXEC);
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (is_granted(&table->entries[i], role))
+			(void)fcntl(table->entries[i].fd, F_SETFD, FD_CLOEXEC);
+	}
+	*ret_table = table;
+	return 0;
+}
+
+int store_find(const struct store_table *table, enum store_kind kind, uint32_t index)
+{
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (table->entries[i].kind == kind && table->entries[i].index == index)
+			return table->entries[i].fd;
+	}
+	return -EBADF;
+}
+
+const struct store_entry *store_next(const struct store_table *table, enum store_kind kind,
+				     uint32_t *cursor)
+{
+	while (*cursor < table->count) {
+		const struct store_entry *entry = &table->entries[(*cursor)++];
+		if (entry->kind == kind)
+			return entry;
+	}
+	return NULL;
+}

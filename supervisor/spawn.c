@@ -1,0 +1,359 @@
+#include "supervisor/spawn.h"
+
+/*
+ * The supervisor's side of a spawn: all that can be looked up or put together before the clone, is,
+ * so that the child makes only the system calls that its unit asks for, and none needs memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/capability.h>
+
+#include "lib/cleanup.h"
+#include "lib/event.h"
+#include "lib/fd.h"
+#include "lib/signals.h"
+#include "lib/sys.h"
+#include "supervisor/cgroup.h"
+#include "supervisor/child.h"
+#include "supervisor/clone.h"
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2U
+#endif
+
+enum low_fd {
+	LOW_OUTPUT,
+	LOW_ERROR,
+	LOW_NULL,
+	LOW_EVENT,
+	LOW_SECRET,
+	LOW_CREDENTIALS,
+	LOW_ENVIRON,
+	LOW_COUNT
+};
+
+#define ARENA_SIZE (4 * 1024 * 1024)
+/* Above what LISTEN_FDS can need, so that handing sockets over never closes them. */
+#define KEPT_FD_MIN (3 + CHILD_SOCKETS_MAX)
+
+static int *find_all(const struct store_table *store, enum store_kind kind, uint32_t count)
+{
+	int *fds = malloc((count + 1) * sizeof(int));
+	uint32_t cursor = 0;
+
+	if (!fds)
+		return NULL;
+	for (uint32_t i = 0; i < count; i++)
+		fds[i] = -EBADF;
+	for (const struct store_entry *e = store_next(store, kind, &cursor); e;
+	     e = store_next(store, kind, &cursor)) {
+		if (e->index < count)
+			fds[e->index] = e->fd;
+	}
+	return fds;
+}
+
+static void read_capabilities(struct spawner *spawner)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	if (syscall(SYS_capget, &header, data) == 0) {
+		spawner->capabilities = data[0].permitted | (uint64_t)data[1].permitted << 32;
+		spawner->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
+	}
+	for (unsigned long i = 0; i < 64; i++) {
+		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+			spawner->bounding |= UINT64_C(1) << i;
+	}
+}
+
+static void read_ourselves(struct spawner *spawner)
+{
+	struct sigaction action;
+	struct rlimit limit;
+	struct stat st;
+	char path[2];
+
+	for (int number = 1; number <= SIGNALS_MAX; number++) {
+		if (sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			spawner->ignored |= SIGNALS_BIT(number);
+	}
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		spawner->nofile_soft = limit.rlim_cur;
+		spawner->nofile_hard = limit.rlim_max;
+	}
+	spawner->uid = geteuid();
+	spawner->gid = getegid();
+	spawner->umask = umask(0);
+	(void)umask((mode_t)spawner->umask);
+	spawner->is_at_root = getcwd(path, sizeof(path)) != NULL && strcmp(path, "/") == 0;
+	spawner->is_stdin_null = fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) &&
+				 st.st_rdev == makedev(1, 3);
+	read_capabilities(spawner);
+}
+
+/* A service that opens /dev/stdout anew needs its own pipe to be its own. Once is enough: the pipes
+ * live as long as PID 1. Not being allowed to is no failure, only that reopening then fails. */
+static void own_pipes(const struct spawner *spawner)
+{
+	for (uint32_t i = 0; i < plan_unit_count(spawner->plan); i++) {
+		const struct plan_unit *unit = plan_unit(spawner->plan, i);
+		if (unit->kind != UNIT_SERVICE || unit->uid == PLAN_NO_ID ||
+		    unit->uid == spawner->uid)
+			continue;
+		for (uint32_t which = STREAM_STDOUT; which <= STREAM_STDERR; which++) {
+			int fd = spawner->pipe_write[stream_of_unit(i, which)];
+			if (fd >= 0)
+				(void)fchown(fd, unit->uid, (gid_t)-1);
+		}
+	}
+}
+
+static int open_kept(struct spawner *spawner)
+{
+	CLEANUP(fd_closep) int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null < 0)
+		return -errno;
+	spawner->null_fd = fcntl(null, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
+	spawner->event_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, KEPT_FD_MIN);
+	if (spawner->null_fd < 0 || spawner->event_fd < 0)
+		return -errno;
+	for (size_t i = 0; i < LOW_COUNT; i++) {
+		int from = i == LOW_EVENT ? spawner->event_fd : spawner->null_fd;
+		spawner->low[i] = fcntl(from, F_DUPFD_CLOEXEC, 3);
+		if (spawner->low[i] < 0)
+			return -errno;
+		spawner->low_end = MAX(spawner->low_end, spawner->low[i] + 1);
+	}
+	/* Nothing is open there, and our files are our own: this does nothing, if it is known. */
+	spawner->has_close_range = sys_close_range(INT_MAX, INT_MAX, CLOSE_RANGE_UNSHARE) == 0;
+	return 0;
+}
+
+static int map_memory(struct spawner *spawner)
+{
+	char *memory = mmap(NULL, ARENA_SIZE + CLONE_STACK_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	spawner->arena = memory;
+	spawner->stack = memory + ARENA_SIZE;
+	return 0;
+}
+
+int spawn_init(struct spawner *spawner, const struct plan *plan, const struct store_table *store,
+	       struct board *board)
+{
+	*spawner = (struct spawner){
+		.plan = plan,
+		.store = store,
+		.board = board,
+		.n_streams = stream_count(plan_unit_count(plan)),
+		.n_sockets = plan_section_count(plan, PLAN_SOCKETS),
+		.credentials_fd = store_find(store, STORE_CREDENTIALS, 0),
+		.cgroup_fd = store_find(store, STORE_CGROUP, 0),
+		.environ_fd = store_find(store, STORE_ENVIRON, 0),
+	};
+	spawner->pipe_write = find_all(store, STORE_PIPE_WRITE, spawner->n_streams);
+	spawner->socket_fds = find_all(store, STORE_SOCKET, spawner->n_sockets);
+	if (!spawner->pipe_write || !spawner->socket_fds)
+		return -ENOMEM;
+	read_ourselves(spawner);
+	own_pipes(spawner);
+	int r = open_kept(spawner);
+	return r < 0 ? r : map_memory(spawner);
+}
+
+static bool drops_rights(const struct plan_unit *unit, const struct spawn_request *request)
+{
+	if (request->exec->flags & EXEC_FULL_RIGHTS)
+		return false;
+	return request->phase == EXEC_START || !(unit->flags & UNIT_PERMISSIONS_START_ONLY);
+}
+
+static int stream_fd(const struct child *child, uint32_t which, uint32_t null_flag)
+{
+	int fd = child->spawner->pipe_write[stream_of_unit(child->request->unit, which)];
+
+	return fd < 0 || (child->unit->flags & null_flag) ? child->spawner->null_fd : fd;
+}
+
+/* Puts *fd, where there is one, at its low number. */
+static int lower(const struct spawner *spawner, enum low_fd which, int *fd)
+{
+	if (*fd < 0)
+		return 0;
+	if (dup3(*fd, spawner->low[which], O_CLOEXEC) < 0)
+		return -errno;
+	*fd = spawner->low[which];
+	return 0;
+}
+
+/* What the child uses, at numbers that survive child_own_files; but for LISTEN_FDS, of which there
+ * may be many. */
+static int choose_files(struct child *child)
+{
+	const struct spawner *spawner = child->spawner;
+	bool has_secrets = child->unit->secrets.count > 0;
+	int r;
+
+	child->null_fd = spawner->null_fd;
+	child->event_fd = spawner->event_fd;
+	child->output_fd = stream_fd(child, STREAM_STDOUT, UNIT_OUTPUT_NULL);
+	child->error_fd = stream_fd(child, STREAM_STDERR, UNIT_ERROR_NULL);
+	child->secret_fd = child->request->secret_fd;
+	child->credentials_fd = has_secrets ? spawner->credentials_fd : -EBADF;
+	child->environ_fd = child->unit->flags & UNIT_INHERIT_ENVIRONMENT ? spawner->environ_fd
+									  : -EBADF;
+	if (!spawner->has_close_range || child->n_sockets > 0)
+		return 0;
+	if ((r = lower(spawner, LOW_OUTPUT, &child->output_fd)) < 0 ||
+	    (r = lower(spawner, LOW_ERROR, &child->error_fd)) < 0 ||
+	    (r = lower(spawner, LOW_SECRET, &child->secret_fd)) < 0 ||
+	    (r = lower(spawner, LOW_CREDENTIALS, &child->credentials_fd)) < 0 ||
+	    (r = lower(spawner, LOW_ENVIRON, &child->environ_fd)) < 0)
+		return r;
+	child->null_fd = spawner->low[LOW_NULL];
+	child->event_fd = spawner->low[LOW_EVENT];
+	child->shares_files = true;
+	return 0;
+}
+
+int spawn_process(const struct spawner *spawner, const struct spawn_request *request, int *ret_pidfd)
+{
+	const struct plan_unit *unit = plan_unit(spawner->plan, request->unit);
+	CLEANUP(fd_closep) int cgroup_fd = cgroup_open(spawner, request->unit);
+	/* Outside of its cgroup nobody would find what it leaves behind. */
+	if (cgroup_fd < 0 && cgroup_fd != -EBADF)
+		return cgroup_fd;
+	struct child child = {
+		.spawner = spawner,
+		.request = request,
+		.unit = unit,
+		.name = plan_string(spawner->plan, unit->name),
+		.cgroup_fd = cgroup_fd,
+		.drops_rights = drops_rights(unit, request),
+	};
+
+	bool is_copy = child_needs_copy(spawner, unit, request);
+	int r = command_prepare(&child);
+	if (r == 0)
+		r = choose_files(&child);
+	if (r < 0)
+		return r;
+	r = clone_sibling(&(struct clone_request){.run = child_run,
+						  .argument = &child,
+						  .is_copy = is_copy,
+						  .shares_files = child.shares_files,
+						  .cgroup_fd = cgroup_fd,
+						  .is_in_cgroup = &child.is_in_cgroup,
+						  .slot = &spawner->board->slots[request->unit]
+										[request->slot],
+						  .stack = spawner->stack},
+			  ret_pidfd);
+	/* A child that shared our memory and was killed while it told what failed. */
+	event_discard();
+	/* Nothing of ours keeps a secret's file alive but who asked for this. */
+	if (child.shares_files && child.secret_fd >= 0)
+		(void)dup3(spawner->null_fd, child.secret_fd, O_CLOEXEC);
+	return r;
+}
+
+struct helper {
+	const struct spawner *spawner;
+	enum role role;
+	int program, input_fd, output_fd, error_fd;
+	char *const *argv;
+};
+
+static int run_helper(void *argument)
+{
+	static char *const no_environment[] = {NULL};
+	const struct helper *helper = argument;
+
+	/* To its place only after all were moved out of the way of each other. */
+	int input = fcntl(helper->input_fd, F_DUPFD_CLOEXEC, 3);
+	int output = fcntl(helper->output_fd, F_DUPFD_CLOEXEC, 3);
+	if (setsid() < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
+	    (helper->error_fd >= 0 && dup2(helper->error_fd, STDERR_FILENO) < 0))
+		_exit(EXIT_FAILURE);
+	store_expose(helper->spawner->store, helper->role);
+	signals_set_mask(0, NULL);
+	(void)sys_exec_fd(helper->program, helper->argv, no_environment);
+	_exit(203);
+}
+
+int spawn_helper(const struct spawner *spawner, uint32_t unit, enum role role, char *const argv[],
+		 int input_fd, int output_fd, int *ret_pidfd)
+{
+	bool is_in_cgroup;
+	struct helper helper = {
+		.spawner = spawner,
+		.role = role,
+		.program = store_find(spawner->store, STORE_EXEC, role),
+		.input_fd = input_fd < 0 ? spawner->null_fd : input_fd,
+		.output_fd = output_fd < 0 ? spawner->null_fd : output_fd,
+		.error_fd = spawner->pipe_write[stream_of_role(plan_unit_count(spawner->plan), role)],
+		.argv = argv,
+	};
+
+	if (helper.program < 0)
+		return -ENOENT;
+	return clone_sibling(
+		&(struct clone_request){.run = run_helper,
+					.argument = &helper,
+					.cgroup_fd = -EBADF,
+					.is_in_cgroup = &is_in_cgroup,
+					.slot = &spawner->board->slots[unit][SLOT_HELPER],
+					.stack = spawner->stack},
+		ret_pidfd);
+}
+
+void spawn_clean_up(const struct spawner *spawner, uint32_t unit)
+{
+	struct plan_range range = plan_unit(spawner->plan, unit)->directories;
+
+	for (uint32_t i = 0; i < range.count; i++) {
+		const struct plan_directory *d = plan_directory(spawner->plan, range.first + i);
+		if (d->type == DIRECTORY_RUNTIME && !d->keep)
+			(void)directory_remove(AT_FDCWD, plan_string(spawner->plan, d->path),
+					       false);
+	}
+	confine_remove_private(spawner, unit);
+	credentials_remove(spawner, unit);
+	cgroup_remove(spawner, unit);
+}
+
+const char *spawn_status_name(int status)
+{
+	static const char *const names[] = {
+		[0] = "CHDIR",	      [1] = "NICE",	       [2] = "FDS",
+		[3] = "EXEC",	      [4] = "MEMORY",	       [5] = "LIMITS",
+		[6] = "OOM_ADJUST",   [7] = "SIGNAL_MASK",     [8] = "STDIN",
+		[9] = "STDOUT",	      [10] = "CHROOT",	       [16] = "GROUP",
+		[17] = "USER",	      [18] = "CAPABILITIES",   [19] = "CGROUP",
+		[20] = "SETSID",      [22] = "STDERR",	       [26] = "NAMESPACE",
+		[27] = "NO_NEW_PRIVILEGES", [28] = "SECCOMP",  [33] = "RUNTIME_DIRECTORY",
+		[35] = "CHOWN",	      [38] = "STATE_DIRECTORY", [39] = "CACHE_DIRECTORY",
+		[40] = "LOGS_DIRECTORY", [41] = "CONFIGURATION_DIRECTORY", [43] = "CREDENTIALS",
+	};
+
+	if (status < 200 || status >= 200 + (int)ARRAY_COUNT(names))
+		return NULL;
+	return names[status - 200];
+}

@@ -1,0 +1,17 @@
+#pragma once
+/*
+ * Socket activation: the sockets of a service that is down are in the poll set; the first
+ * connection wants it up. While it runs its sockets are its own.
+ */
+#include <stdint.h>
+
+struct manager;
+
+/* Puts the unit's sockets into the poll set, or takes them out, as its state asks for. */
+void watch_update(struct manager *manager, uint32_t unit);
+
+/* The poll set says that a socket is readable: data as watch_update gave it. */
+void watch_ready(struct manager *manager, uint64_t data);
+
+/* epoll_data of a socket: this bit and the plan socket's index. */
+#define WATCH_SOCKET (UINT64_C(1) << 32)

@@ -1,0 +1,166 @@
+#!/usr/bin/env python3
+"""1000 idle services: start to the last main(), memory, wake-ups when idle, stop, processor time.
+
+Contenders run in turns, so that what disturbs the machine disturbs all alike, each in PID and mount
+namespaces of its own. Figures are medians over the rounds, and ratios to a bare vfork+exec loop.
+Processor time is user and system of everything, the services and their exec included; beside it
+stands what holdfast's own processes had used when all was quiet, and what an image grows by.
+
+    tests/bench/units.py [COUNT [ROUNDS]]
+"""
+import contextlib
+import os
+import shutil
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+
+TALLY = f"{harness.APPS}/tally"
+HERD = f"{harness.APPS}/herd"
+NAMESPACES = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount",
+              "--propagation", "private", "sh", "-c",
+              'mount -t tmpfs -o mode=755 run /run && exec "$0" "$@"']
+
+
+def pss_kb(pid):
+    with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+        return sum(int(line.split()[1]) for line in f if line.startswith("Pss:"))
+
+
+def switches(pid):
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+            total += sum(int(line.split()[1]) for line in f if "ctxt_switches" in line)
+    return total
+
+
+def used_ms(pid):
+    """Processor time of the process so far, of all its threads (proc(5), schedstat: ns)."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat", encoding="ascii") as f:
+            total += int(f.read().split()[0])
+    return total / 1e6
+
+
+def image_bytes():
+    """All programs of an image, stripped as `make install` does."""
+    with tempfile.TemporaryDirectory() as folder:
+        total = 0
+        for name in sorted(os.listdir(f"{harness.BIN}")):
+            subprocess.run(["strip", "-o", f"{folder}/{name}", f"{harness.BIN}/{name}"],
+                           check=True)
+            total += os.stat(f"{folder}/{name}").st_size
+        return total
+
+
+def wait_for_end(child):
+    """What it and all that it waited for have used."""
+    def ended():
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+        return usage if pid else None
+    return harness.wait_until(ended, "the end", 120)
+
+
+def bare(_folder, tally, count):
+    return [HERD, str(count), TALLY, tally]
+
+
+def holdfast(folder, tally, count):
+    units = f"{folder}/units"
+    os.mkdir(units)
+    for i in range(count):
+        with open(f"{units}/idle{i}.service", "w", encoding="ascii") as f:
+            f.write(f"[Service]\nExecStart={TALLY} {tally}\n")
+    names = " ".join(f"idle{i}.service" for i in range(count))
+    with open(f"{folder}/holdfast.conf", "w", encoding="ascii") as f:
+        f.write(f"[Holdfast]\nUnits={names}\nReadOnlyRoot=warn\n"
+                f"[Health]\nListen=127.0.0.1:{harness.free_port()}\n")
+    return [harness.HOLDFAST, "--conf", f"{folder}/holdfast.conf", "--units", units]
+
+
+def s6(folder, _tally, count):
+    for i in range(count):
+        os.makedirs(f"{folder}/s6/idle{i}")
+        os.symlink(TALLY, f"{folder}/s6/idle{i}/run")
+    return ["s6-svscan", "-c", str(count + 10), f"{folder}/s6"]
+
+
+CONTENDERS = {"bare vfork+exec loop": bare, "holdfast": holdfast, "s6": s6}
+
+
+def measure(make, count):
+    folder = tempfile.mkdtemp(prefix="holdfast-bench-")
+    try:
+        tally = f"{folder}/tally"
+        with open(tally, "wb") as f:
+            f.write(bytes(24))
+        command = make(folder, tally, count)
+        child = subprocess.Popen(
+            [*NAMESPACES, TALLY, "-s", tally, *command], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TALLY": tally})
+
+        def read():
+            with open(tally, "rb") as f:
+                return struct.unpack("QQQ", f.read(24))
+        harness.wait_until(lambda: read()[1] >= count, f"{make.__name__}: {count} starts", 120)
+        stamp, _, latest = read()
+        init = harness.children(child.pid)[0]
+        own = [pid for pid in [init, *harness.descendants(init)]
+               if os.readlink(f"/proc/{pid}/exe") != TALLY]
+        time.sleep(1.5)  # a benchmark may wait: it measures that nothing happens
+        before = {pid: switches(pid) for pid in own}
+        time.sleep(2)
+        wakeups = sum(switches(pid) - n for pid, n in before.items())
+        memory = sum(pss_kb(pid) for pid in own)
+        used = {}
+        for pid in own:
+            with open(f"/proc/{pid}/comm", encoding="ascii") as f:
+                used[f.read().strip()] = used_ms(pid)
+        start = time.monotonic()
+        os.kill(init, signal.SIGTERM)
+        usage = wait_for_end(child)
+        stop = (time.monotonic() - start) * 1000
+        processor = (usage.ru_utime + usage.ru_stime) * 1000
+        return ((latest - stamp) / 1000, memory, wakeups / 2, stop, processor), used
+    finally:
+        with contextlib.suppress(UnboundLocalError, ProcessLookupError):
+            child.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main():
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
+    results = {name: [] for name in CONTENDERS}
+    for _ in range(rounds):
+        for name, make in CONTENDERS.items():
+            results[name].append(measure(make, count))
+    medians = {name: [statistics.median(column) for column in zip(*(row for row, _ in rows))]
+               for name, rows in results.items()}
+    base = medians["bare vfork+exec loop"]
+    print(f"{count} idle services, median of {rounds} rounds (ratio to the bare loop)")
+    print(f"{'':22}{'start ms':>16}{'PSS kB':>10}{'wake-ups/s':>12}{'stop ms':>16}"
+          f"{'processor ms':>16}")
+    for name, (begin, memory, wakeups, stop, processor) in medians.items():
+        print(f"{name:22}{begin:9.1f} ({begin / base[0]:4.2f}){memory:10.0f}{wakeups:12.1f}"
+              f"{stop:9.1f} ({stop / base[3]:4.2f})"
+              f"{processor:9.1f} ({processor / base[4]:4.2f})")
+    for name in sorted(results["holdfast"][0][1]):
+        ms = statistics.median(used.get(name, 0.0) for _, used in results["holdfast"])
+        print(f"  {name}: {ms:.1f} ms of processor time until idle")
+    print(f"an image grows by {image_bytes() / 1024:.0f} KiB: all programs, stripped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Installs from Debian's packages what building and testing need, and only what is missing:
+#   tests/deps.sh        for make check
+#   tests/deps.sh run    for make run, which needs much less
+set -euo pipefail
+packages=(
+	gcc libc6-dev linux-libc-dev musl-tools musl-dev libseccomp-dev
+	python3 binutils util-linux squashfs-tools mmdebstrap
+)
+[ "${1-}" = run ] || packages+=(
+	libcmocka-dev libcjson-dev
+	clang clang-tidy clang-format cppcheck libclang-rt-14-dev
+	curl file iproute2 procps mandoc
+	xz-utils zstd
+	tini dumb-init catatonit s6 nginx-common
+	podman crun uidmap busybox-static
+	prometheus
+)
+missing=()
+for p in "${packages[@]}"; do
+	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$p")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" != 0 ]; then
+	echo "these packages are missing and only root can install them: ${missing[*]}" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+# Services that packages bring must not start on the machine that only tests with them.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod +x /usr/sbin/policy-rc.d
+	trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+fi
+apt-get -q update
+apt-get -q install -y --no-install-recommends "${missing[@]}"

@@ -1,0 +1,116 @@
+#!/usr/bin/env python3
+"""Secrets in a whole instance: they reach the service, and are nowhere else."""
+import json
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+import instance
+
+CTL = f"{harness.BIN}/holdfastctl"
+EXPLAIN = f"{harness.ASAN_BIN}/holdfast-explain"
+PLANTED = "pl4nted-eiPhoh7o"
+
+
+class InstanceSecrets(instance.Case):
+    def unit(self, secrets, script="exec sleep 1000", **keys):
+        """A service that puts what it was given into a file of its own, and stays."""
+        more = "".join(f"{key}={value}\n" for key, value in keys.items())
+        lines = "".join(f"{line}\n" for line in secrets)
+        script = self.write("service.sh", f"#!/bin/sh\n{script}\n", mode=0o755)
+        return f"[Service]\nExecStart={script}\n{more}[X-Holdfast]\n{lines}"
+
+    def given(self):
+        """The script's part that notes the environment, the credentials and that it is done."""
+        return (f"env >{self.dir}/env; for f in $CREDENTIALS_DIRECTORY/*; do "
+                f"cp $f {self.dir}/got-${{f##*/}}; stat -c '%a %U' $f >{self.dir}/mode-${{f##*/}}; done; echo ready; exec sleep 1000")
+
+    def read(self, name):
+        with open(f"{self.dir}/{name}", encoding="utf-8") as f:
+            return f.read()
+
+    def test_each_source_and_delivery_reaches_the_service(self):
+        path = self.write("password", f"{PLANTED}\n", mode=0o400)
+        self.write("credentials/cert", "certificate\n")
+        whole = self.instance({"web.service": self.unit([
+            f"Secret=DB file:{path}", "Secret=FROM_ENV env:GIVEN", "Secret=CERT cred:cert", "Secret=MISSING env:UNSET optional",
+            f"SecretFile=key file:{path}"], self.given())},
+            ["web.service"], env={"GIVEN": "from-env", "CREDENTIALS_DIRECTORY": f"{self.dir}/credentials"})
+        whole.wait_for('"msg":"ready"')
+        environment = dict(line.split("=", 1) for line in self.read("env").splitlines() if "=" in line)
+        self.assertEqual((environment["DB"], environment["FROM_ENV"], environment["CERT"]), (PLANTED, "from-env", "certificate"))
+        self.assertNotIn("MISSING", environment)
+        self.assertNotIn("GIVEN", environment)
+        self.assertEqual(self.read("got-key"), f"{PLANTED}\n")
+        self.assertRegex(self.read("mode-key"), r"^400 root")
+        self.assertEqual(whole.stop(), 0)
+
+    def test_a_value_is_nowhere_but_in_the_service(self):
+        """PID 1, the supervisor, log and health: neither command line, environment nor memory; nor
+        the output, the dump, the table of units or a file of the run directory."""
+        path = self.write("password", PLANTED, mode=0o400)
+        whole = self.instance({"web.service": self.unit(
+            [f"Secret=DB file:{path}", "Secret=OTHER env:GIVEN", f"SecretFile=key file:{path}"], "echo ready; exec sleep 1000")},
+            ["web.service"], env={"GIVEN": PLANTED}, health=True)
+        whole.wait_running().wait_for('"msg":"ready"')
+        needle = PLANTED.encode()
+        members = [whole.init] + [whole.member(name) for name in ("holdfast-supervisor", "holdfast-log", "holdfast-health")]
+        for pid in members:
+            for name in ("cmdline", "environ"):
+                with open(f"/proc/{pid}/{name}", "rb") as f:
+                    self.assertNotIn(needle, f.read(), (pid, name))
+            self.assertEqual(self.memory_holding(pid, needle), [], pid)
+        service = next(pid for pid in harness.children(whole.init) if pid not in members)
+        self.assertNotEqual(self.memory_holding(service, needle), [])
+        for arguments in (("dump",), ("status",), ("status", "--json")):
+            self.assertNotIn(b"pl4nted", whole.inside(CTL, *arguments).stdout)
+        for name in ("plan", "board", "ring"):
+            self.assertNotIn(needle, whole.inside("cat", f"/run/holdfast/{name}").stdout)
+        secrets = [json.loads(l) for l in whole.inside(CTL, "dump").stdout.splitlines() if b'"type":"secret"' in l]
+        self.assertEqual([(s["name"], s["source"]) for s in secrets], [("DB", "file"), ("OTHER", "env"), ("key", "file")])
+        self.assertEqual(whole.stop(), 0)
+        self.assertNotIn("pl4nted", whole.text)
+
+    @staticmethod
+    def memory_holding(pid, needle):
+        """The readable private or shared memory of the process in which needle stands; STORE_ENVIRON,
+        where env: secrets come from, is a memfd that PID 1 holds and does not map."""
+        found = []
+        with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+            for line in maps:
+                span, mode, *_ = line.split()
+                if "r" not in mode or "[vvar" in line or "[vsyscall" in line:
+                    continue
+                start, end = (int(x, 16) for x in span.split("-"))
+                try:
+                    mem.seek(start)
+                    if needle in mem.read(end - start):
+                        found.append(line)
+                except OSError:
+                    continue
+        return found
+
+    def test_what_fails_ends_the_instance_and_is_explained(self):
+        nul = self.write("nul", f"{PLANTED}\0x")
+        for line, status, says in (("Secret=A env:UNSET", 66, r"holdfast refused to start: .*UNSET is not set"),
+                                   ("Secret=A cred:none", None, r"The secret A \(cred:none\) was not found"),
+                                   (f"Secret=A file:{nul}", None, r"The secret A \(file:.*/nul\) is not what it must be: .*NUL"),
+                                   ("Secret=A file:/nonexistent/x", 66, r"holdfast refused to start: .*/nonexistent/x")):
+            with self.subTest(line=line):
+                whole = self.instance({"web.service": self.unit([line])}, ["web.service"])
+                ended = whole.wait()
+                self.assertNotEqual(ended, 0)
+                if status is not None:
+                    self.assertEqual(ended, status)
+                self.assertNotIn(PLANTED, whole.text)
+                done = subprocess.run([EXPLAIN], input=whole.text, capture_output=True, text=True, check=False,
+                                      timeout=harness.DEADLINE)
+                self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+                self.assertTrue(re.search(says, done.stdout), done.stdout)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,66 @@
+#!/usr/bin/env python3
+"""tools/mkfilter.c: what a list of calls may say, and what it is told when it says something else.
+What the filters do is tests/unit/test_sandbox.c's to show."""
+import os
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness  # noqa: E402
+
+MKFILTER = f"{harness.ROOT}/build/host/bin/mkfilter"
+
+
+class Lists(harness.Case):
+    def run_list(self, text):
+        return subprocess.run([MKFILTER, self.write("x.list", text), "x"], capture_output=True,
+                              text=True, check=False)
+
+    def test_accepted(self):
+        for text in ("read\n", "# nothing but read\n\n\tread   # why\n", "mmap arg2&4==0\n",
+                     "fcntl arg1==1|2|0x3 arg0!=5\n", "ioctl arg1<=10 arg0>=2\n",
+                     "kill: execve\nread\n",
+                     # Exists elsewhere only: skipped, on one machine or the other.
+                     "read\nsocketcall\n_llseek\n"):
+            done = self.run_list(text)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), text)
+            self.assertEqual(len(re.findall(r"^static const struct sock_filter x_filter\[\] = \{$",
+                                            done.stdout, re.M)), 2)
+
+    def test_refused(self):
+        for text, complaint in (("read\nraed\n", ":2: \"raed\" is no system call"),
+                                ("read arg6==1\n", ":1: arg0 to arg5 was expected"),
+                                ("read fd==1\n", ":1: arg0 to arg5 was expected"),
+                                ("read arg0=1\n", "a comparison"),
+                                ("read arg0==x\n", "a number was expected"),
+                                ("read arg0==1x\n", "\"x\" is too much"),
+                                ("read arg0&3<1\n", "a mask goes with =="),
+                                ("read arg0&3==1|2\n", "alternatives go with one plain =="),
+                                ("read arg0<1|2\n", "alternatives go with one plain =="),
+                                ("read arg0>1 arg0<9\n", "one comparison for each argument"),
+                                ("read\nkill: read\n", ":2: the call stands twice"),
+                                ("kill: read arg0==1\nread\n", ":2: the call stands twice"),
+                                ("kill:\n", ":1: a call was expected"),
+                                ("read # " + "x" * 600 + "\n", ":1: at most"),
+                                ("read", ":1: at most")):
+            done = self.run_list(text)
+            self.assertEqual(done.returncode, 1, text)
+            self.assertIn(complaint, done.stderr, text)
+
+    def test_crash_flavour_can_crash(self):
+        """It may do what a crash point does, even where the list would kill it for that."""
+        crash, release = self.run_list("read\nkill: openat\n").stdout.split("#else")
+        self.assertIn("0x80000000", release)
+        self.assertGreater(crash.count("{0x"), release.count("{0x") - 1)
+        self.assertNotEqual(re.findall(r"\{0x0015.*", crash), re.findall(r"\{0x0015.*", release))
+
+    def test_missing_list(self):
+        done = subprocess.run([MKFILTER, f"{self.dir}/none", "x"], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("No such file", done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()

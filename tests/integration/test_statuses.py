@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""The exit statuses of the design's section 3, each by an instance that ends with it, and the cause in
+/dev/termination-log."""
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+import instance
+
+# A /dev of the instance's own with a file for the cause, as Kubernetes gives one.
+DEV = ('mkdir "{0}/dev" && mount -t tmpfs -o mode=755 dev "{0}/dev" && for f in null zero full random '
+       'urandom; do touch "{0}/dev/$f" && mount --bind /dev/$f "{0}/dev/$f" || exit 99; done && '
+       'touch "{0}/termination" "{0}/dev/termination-log" && mkdir "{0}/dev/shm" && '
+       'mount --bind "{0}/termination" "{0}/dev/termination-log" && mount --rbind "{0}/dev" /dev && '
+       'exec "$0" "$@"')
+
+
+class Statuses(instance.Case):
+    def run_units(self, text, cause, become="", **options):
+        units = {"a.service": text}
+        script = DEV.format(self.dir).replace("exec", f"exec {become}")
+        run = self.instance(units, ["a.service"], wrap=("sh", "-c", script), **options)
+        status = run.wait()
+        with open(f"{self.dir}/termination", encoding="utf-8") as f:
+            written = f.read()
+        self.assertLessEqual(len(written), 4096)
+        self.assertIn(cause, written, run.text)
+        return status
+
+    def service_text(self, *options):
+        return f"[Service]\nExecStart={self.service(*options)}\n"
+
+    def test_its_own(self):
+        self.assertEqual(self.run_units(self.service_text("-e", "42"), "a.service"), 42)
+
+    def test_a_signal(self):
+        self.assertEqual(self.run_units(self.service_text("-k", "6"), "a.service"), 134)
+
+    def test_203_exec(self):
+        program = self.write("text", "no program\n", 0o755)
+        self.assertEqual(self.run_units(f"[Service]\nExecStart={program}\n", "EXEC"), 203)
+
+    def test_200_chdir(self):
+        text = self.service_text() + "WorkingDirectory=/nonexistent\n"
+        self.assertEqual(self.run_units(text, "CHDIR"), 200)
+
+    def test_78_configuration(self):
+        self.assertEqual(self.run_units(self.service_text() + "Restart=perhaps\n", "a.service:3:9"), 78)
+
+    def test_66_a_required_secret(self):
+        text = self.service_text() + "[X-Holdfast]\nSecret=A file:/nonexistent/secret\n"
+        self.assertEqual(self.run_units(text, "/nonexistent/secret"), 66)
+
+    def test_66_a_required_file(self):
+        text = self.service_text() + "EnvironmentFile=/nonexistent/file\n"
+        self.assertEqual(self.run_units(text, "/nonexistent/file"), 66)
+
+    def test_71_a_root_that_is_writable_and_cannot_be_made_read_only(self):
+        self.write("termination", "", 0o666)
+        os.chmod(f"{self.dir}/termination", 0o666)
+        status = self.run_units(self.service_text(), "root", conf="[Holdfast]\nReadOnlyRoot=enforce\n",
+                                become="setpriv --reuid=1000 --regid=1000 --clear-groups "
+                                       "--bounding-set=-all --inh-caps=-all --no-new-privs")
+        self.assertEqual(status, 71)
+        self.assertEqual(self.notes(), [])
+
+    def test_64_usage(self):
+        run = self.start(harness.HOLDFAST, "--no-such-option")
+        self.assertEqual(run.wait(), 64, run.text)
+
+    def managed(self, *command):
+        run = instance.Instance(self.dir, {}, [], options=[
+            f"--health=127.0.0.1:{harness.free_port()}", "--", *command])
+        self.addCleanup(run.close)
+        return run
+
+    def test_a_command_under_the_supervisor(self):
+        script = self.write("script", "no program\n", 0o644)
+        for command, status in ((["/nonexistent/program"], 127), ([script], 126),
+                                ([instance.SERVICE, "-e", "9"], 9),
+                                ([instance.SERVICE, "-k", "9"], 137)):
+            with self.subTest(command=command):
+                run = self.managed(*command)
+                self.assertEqual(run.wait(), status, run.text)
+
+    def test_one_budget_for_the_whole_stop(self):
+        """Five units in a chain, each of which would take its 90 s, get the budget together."""
+        units = {f"u{i}.service": (f"[Unit]\nAfter=u{i - 1}.service\n" if i else "") +
+                 f"[Service]\nExecStart={self.service('-t', word=f'u{i}')}\n" for i in range(5)}
+        run = self.instance(units, sorted(units), options=["--stop-timeout", "4"])
+        run.wait_running()
+        harness.wait_until(lambda: len(self.notes()) == 5, "all have begun")
+        start = time.monotonic()
+        self.assertEqual(run.stop(), 137)
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertEqual(self.notes("u4")[:2], ["u4 start", "u4 ignored"])
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""The architecture and the style as tests. Each rule is a function that yields complaints."""
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+os.chdir(ROOT)
+
+# Which folders a folder may include from; lib/ includes nothing of ours but lib/.
+MAY_INCLUDE = {
+    "lib": {"lib"},
+    "units": {"lib", "units"},
+    "init/pid1": {"lib", "init/pid1"},
+    "init/boot": {"lib", "units", "init/boot"},
+    "supervisor": {"lib", "supervisor"},
+    "log": {"lib", "log", "gen/log"},
+    "health": {"lib", "health", "gen/health"},
+    "secrets": {"lib", "secrets", "gen/secrets"},
+    "ctl": {"lib", "ctl"},
+    "tools": {"lib", "units", "tools"},
+}
+
+# The shared libraries that each program may need: none in the image.
+NEEDED = {
+    "build/release/bin/holdfast": set(),
+    "build/release/bin/holdfast-boot": set(),
+    "build/release/bin/holdfast-supervisor": set(),
+    "build/release/bin/holdfast-log": set(),
+    "build/release/bin/holdfast-health": set(),
+    "build/release/bin/holdfast-secrets": set(),
+    "build/release/bin/holdfastctl": set(),
+    "build/host/bin/holdfast-check": {"libc.so.6"},
+    "build/host/bin/holdfast-explain": {"libc.so.6", "libcjson.so.1"},
+}
+
+
+def tracked(*suffixes):
+    out = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], capture_output=True,
+                         text=True, check=True).stdout.split("\n")
+    return [f for f in out if f.endswith(suffixes) and os.path.exists(f)]
+
+
+def sources():
+    return [f for f in tracked(".c", ".h") if f.split("/")[0] in
+            ("lib", "units", "init", "supervisor", "log", "health", "secrets", "ctl", "tools")]
+
+
+def rule_includes_point_down():
+    for path in sources():
+        folder = os.path.dirname(path)
+        allowed = MAY_INCLUDE.get(folder)
+        if allowed is None:
+            yield f"{path}: {folder}/ is not in the table of folders"
+            continue
+        with open(path, encoding="utf-8") as f:
+            for n, line in enumerate(f, 1):
+                found = re.match(r'#include "(.+)/[^/]+"', line)
+                if found and found.group(1) not in allowed:
+                    yield f"{path}:{n}: {folder}/ may not include from {found.group(1)}/"
+                if re.match(r'#include "[^/]+"', line):
+                    yield f"{path}:{n}: an include carries its folder"
+
+
+def rule_own_header_first():
+    for path in sources():
+        if not path.endswith(".c") or not os.path.exists(path[:-2] + ".h"):
+            continue
+        with open(path, encoding="utf-8") as f:
+            first = next((l for l in f if l.startswith("#include")), "")
+        if first.strip() != f'#include "{path[:-2]}.h"':
+            yield f"{path}: its own header comes first"
+
+
+def rule_needed_libraries():
+    for path, allowed in NEEDED.items():
+        if not os.path.exists(path):
+            yield f"{path}: not built"
+            continue
+        out = subprocess.run(["readelf", "-d", path], capture_output=True, text=True, check=True).stdout
+        needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", out))
+        for extra in needed - allowed:
+            yield f"{path}: needs {extra}, which its list does not have"
+
+
+def rule_no_stray_marks():
+    for path in tracked(".c", ".h", ".py", ".sh", "Makefile", ".md"):
+        if path == "tests/lint/run.py":
+            continue
+        with open(path, encoding="utf-8") as f:
+            for n, line in enumerate(f, 1):
+                if re.search(r"\b(TODO|FIXME|XXX|HACK)\b", line):
+                    yield f"{path}:{n}: unfinished"
+                if path.endswith((".c", ".h")) and line.rstrip("\n") != line.rstrip():
+                    yield f"{path}:{n}: trailing white space"
+
+
+def rule_functions_fit_a_screen():
+    for path in sources():
+        if not path.endswith(".c"):
+            continue
+        start = 0
+        with open(path, encoding="utf-8") as f:
+            for n, line in enumerate(f, 1):
+                if line.startswith("{"):
+                    start = n
+                if line.startswith("}") and start:
+                    if n - start > 100:
+                        yield f"{path}:{start}: a function of {n - start} lines"
+                    start = 0
+
+
+def run_on_sources(command, complaint):
+    """Runs command on each source file, as many at once as there are processors."""
+    def one(path):
+        out = subprocess.run([*command(path)], capture_output=True, text=True, check=False)
+        return [line.replace(ROOT + "/", "") for line in (out.stdout + out.stderr).splitlines()
+                if complaint.search(line)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for lines in pool.map(one, [f for f in sources() if f.endswith(".c")]):
+            yield from lines
+
+
+def rule_clang_has_no_warning():
+    out = subprocess.run(["make", "-s", "-k", "clang"], capture_output=True, text=True, check=False)
+    if out.returncode:
+        yield from (line for line in out.stderr.splitlines() if "error" in line)
+
+
+def rule_clang_tidy_has_nothing_to_say():
+    flags = ["-I.", "-Ibuild", "-D_GNU_SOURCE", "-std=gnu17", '-DHOLDFAST_VERSION="0"']
+    yield from run_on_sources(lambda path: ["clang-tidy", "--quiet", path, "--", *flags],
+                              re.compile(r": (error|warning): "))
+
+
+def rule_cppcheck_has_nothing_to_say():
+    folders = sorted({path.split("/")[0] for path in sources()})
+    out = subprocess.run(["cppcheck", "--quiet", "--enable=warning,performance,portability",
+                          "--inline-suppr", "--suppress=missingInclude", "-I.", "-Ibuild",
+                          "--std=c11", "-D_GNU_SOURCE", *folders],
+                         capture_output=True, text=True, check=False)
+    yield from (line for line in out.stderr.splitlines()
+                if re.search(r": (error|warning|performance|portability): ", line))
+
+
+# Whose --help names options that which page has to have.
+USAGES = {
+    "build/release/bin/holdfast": "docs/man/holdfast.1",
+    "build/release/bin/holdfastctl": "docs/man/holdfastctl.1",
+    "build/host/bin/holdfast-check": "docs/man/holdfast-check.1",
+}
+
+
+def macro_arguments(path, *macros):
+    """The words behind these macros of an mdoc page, wherever in a line they stand."""
+    with open(path, encoding="utf-8") as f:
+        text = f.read().replace("\\\n", "")
+    words = set()
+    for line in text.splitlines():
+        if line.startswith("."):
+            for part in re.split(r"(?:^\.|\s)(?=[A-Z][a-z]\s)", line):
+                macro, _, rest = part.partition(" ")
+                if macro.lstrip(".") in macros:
+                    words.update(rest.split())
+    return words
+
+
+def rule_manuals_are_sound():
+    for path in tracked(*(f".{n}" for n in range(1, 9))):
+        out = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", path], capture_output=True,
+                             text=True, check=False)
+        yield from (out.stdout + out.stderr).splitlines()
+
+
+def rule_manuals_have_every_option():
+    for program, page in USAGES.items():
+        out = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+        options = set(re.findall(r"(?<![\w-])-(-[a-z][a-z-]+|[a-z])(?![a-z])", out))
+        if not options:
+            yield f"{program} --help: no option found"
+        for option in sorted(options - macro_arguments(page, "Fl")):
+            yield f"{page}: lacks -{option}"
+
+
+def rule_manuals_have_every_directive():
+    """docs/directives.md is the table of units/schema.c: a test compares them."""
+    page = "docs/man/holdfast.unit.5"
+    words = macro_arguments(page, "Ic")
+    with open("docs/directives.md", encoding="utf-8") as f:
+        keys = re.findall(r"^\| [\w, -]+ \| (\w+)= \| (?:honoured|checked, never used) \|$", f.read(), re.M)
+    if not keys:
+        yield "docs/directives.md: no directive found"
+    for key in keys:
+        if not {key, re.sub("^(Condition|Assert)", "", key)} & words:
+            yield f"{page}: lacks {key}="
+
+
+def rule_manuals_have_every_key_and_variable():
+    page = "docs/man/holdfast.conf.5"
+    for source, pattern, macro in (
+            ("units/conf.c", r'\{"(?:Holdfast|Health|Log)", "(\w+)", parse', "Ic"),
+            ("init/boot/request.c", r'\{"(HOLDFAST_\w+)", "', "Ev")):
+        with open(source, encoding="utf-8") as f:
+            names = set(re.findall(pattern, f.read()))
+        if not names:
+            yield f"{source}: no name found"
+        for name in sorted(names - macro_arguments(page, macro)):
+            yield f"{page}: lacks {name}"
+
+
+def main():
+    failed = 0
+    rules = [(name, rule) for name, rule in sorted(globals().items()) if name.startswith("rule_")]
+    for name, rule in rules:
+        complaints = list(rule())
+        for complaint in complaints:
+            print(f"{name[5:]}: {complaint}")
+        failed += bool(complaints)
+    print(f"{len(rules) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+#!/usr/bin/env python3
+"""Runs every test and ends with one line, "N passed, N failed[, N skipped]".
+
+What counts as a test: each test of each unit binary, each fuzzer's corpus, each lint rule, and each
+test method of tests/integration/test_*.py. Arguments are substrings: only jobs whose name has one
+of them run. Each job is a process of its own that ends with such a line itself.
+"""
+import concurrent.futures
+import glob
+import os
+import re
+import subprocess
+import sys
+import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LINE = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
+JOB_SECONDS = int(os.environ.get("JOB_SECONDS", "600"))
+
+
+def jobs():
+    """(name, command, how to count) of everything there is."""
+    for path in sorted(glob.glob(f"{ROOT}/tests/unit/test_*.c")):
+        name = os.path.basename(path)[:-2]
+        yield f"unit/{name}", [f"build/asan/tests/{name}"], count_cmocka
+    for path in sorted(glob.glob(f"{ROOT}/tests/fuzz/fuzz_*.c")):
+        name = os.path.basename(path)[:-2]
+        corpus = sorted(glob.glob(f"{ROOT}/tests/fuzz/corpus/{name[5:]}/*"))
+        yield f"fuzz/{name}", [f"build/fuzz/bin/{name}", "-timeout=10", *corpus], count_fuzz(len(corpus))
+    yield "lint", [sys.executable, "tests/lint/run.py"], count_line
+    for path in sorted(glob.glob(f"{ROOT}/tests/integration/test_*.py")):
+        name = os.path.basename(path)[:-3]
+        # Random, so that it finds what nobody thought of: `make soak`, or by its name.
+        if name == "test_chaos" and not any(w in name for w in sys.argv[1:]):
+            continue
+        yield f"integration/{name}", [sys.executable, path], count_line
+
+
+def count_cmocka(code, out):
+    passed = len(re.findall(r"^\[       OK \]", out, re.M))
+    failed = len(set(re.findall(r"^\[  FAILED  \] (\S+)$", out, re.M)))
+    skipped = len(set(re.findall(r"^\[  SKIPPED \] (\S+)$", out, re.M)))
+    if code != 0 and failed == 0:
+        failed = 1
+    if passed + failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def count_fuzz(n_files):
+    def count(code, _out):
+        # A fuzzer without a corpus proves nothing.
+        return (1, 0, 0) if code == 0 and n_files > 0 else (0, 1, 0)
+    return count
+
+
+def count_line(code, out):
+    found = LINE.findall(out)
+    if not found:
+        return 0, 1, 0
+    passed, failed, skipped = (int(n or 0) for n in found[-1])
+    if code != 0 and failed == 0:
+        failed = 1
+    return passed, failed, skipped
+
+
+def run(job):
+    name, command, count = job
+    start = time.monotonic()
+    try:
+        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=JOB_SECONDS, check=False)
+        code, out = done.returncode, done.stdout.decode(errors="replace")
+    except subprocess.TimeoutExpired as error:
+        code, out = -1, (error.stdout or b"").decode(errors="replace") + "\nTIMEOUT\n"
+    except OSError as error:
+        code, out = -1, f"{error}\n"
+    return name, count(code, out), out, time.monotonic() - start
+
+
+def main():
+    wanted = sys.argv[1:]
+    chosen = [j for j in jobs() if not wanted or any(w in j[0] for w in wanted)]
+    total = [0, 0, 0]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=int(os.environ.get("JOBS", "3"))) as pool:
+        for done in concurrent.futures.as_completed([pool.submit(run, j) for j in chosen]):
+            name, counts, out, seconds = done.result()
+            total = [a + b for a, b in zip(total, counts)]
+            print(f"{'ok  ' if counts[1] == 0 else 'FAIL'} {name}: {counts[0]} passed, "
+                  f"{counts[1]} failed, {counts[2]} skipped ({seconds:.1f} s)")
+            for reason in re.findall(r"^skipped: .*$", out, re.M):
+                print(f"     {reason}")
+            if counts[1]:
+                print("\n".join("     | " + line for line in out.splitlines()[-120:]))
+            sys.stdout.flush()
+    skipped = f", {total[2]} skipped" if total[2] else ""
+    print(f"{total[0]} passed, {total[1]} failed{skipped}")
+    return 1 if total[1] or total[0] == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,295 @@
+/*
+ * mkfilter LIST NAME: turns a program's list of system calls into a seccomp filter, at build time.
+ *
+ * libseccomp does the compiling here, on the machine that builds, so that the program in the image
+ * links nothing but libc, and its filter is plain constant data: the same on every start, to be
+ * read in the source and diffed between versions.
+ *
+ * A list has one call a line, and says why:
+ *
+ *	epoll_wait				# the loop
+ *	mmap arg2&4==0				# no PROT_EXEC
+ *	fcntl arg1==1|2				# F_GETFD or F_SETFD
+ *	kill: execve				# what only an intruder would do
+ *
+ * Comparisons are == != < <= > >= on the whole 64-bit argument; == may be masked (arg2&4==0) or
+ * give alternatives (1|2). Several on a line, of different arguments, must all hold. Numbers are
+ * decimal or 0x hexadecimal. "kill:" ends the process; any call that stands nowhere gets EPERM. A
+ * name that exists on other architectures only is skipped; one that exists nowhere is an error.
+ *
+ * Two actions, because they answer two different things. A call that nobody thought of (a libc
+ * that grew, a path never taken in a test) must not end logging or health: it fails with EPERM,
+ * and the kernel writes a line (SECCOMP_FILTER_FLAG_LOG). A call that no version of the program
+ * makes, and every payload does, ends the process, which PID 1 counts and says.
+ *
+ * The header has a second filter for the crash flavour (lib/crash.h), which must be able to create
+ * its marker and to kill itself. Generated on the machine's own architecture, for it.
+ */
+#include <errno.h>
+#include <seccomp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/filter.h>
+
+#define COMPARISONS_MAX	 6 /* one for each argument */
+#define ALTERNATIVES_MAX 16
+#define FILTER_MAX	 4096 /* BPF_MAXINSNS */
+#define NUMBER_MAX	 1024 /* above every call's number */
+
+/* What a crash point calls (lib/crash.c), on top of the list. */
+static const char *const crash_calls[] = {"open", "openat", "kill", "getpid"};
+
+struct rule {
+	uint32_t action;
+	int number;
+	unsigned n_comparisons;
+	struct scmp_arg_cmp comparisons[COMPARISONS_MAX];
+	/* Further values of the one comparison that has alternatives. */
+	unsigned alternative_of, n_alternatives;
+	uint64_t alternatives[ALTERNATIVES_MAX];
+};
+
+static const char *list_name;
+static unsigned line_number;
+
+static void fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+static void fail(const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "%s:%u: ", list_name, line_number);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static uint64_t parse_number(char **at)
+{
+	char *end;
+
+	errno = 0;
+	uint64_t value = strtoull(*at, &end, 0);
+	if (end == *at || errno)
+		fail("a number was expected at \"%s\"", *at);
+	*at = end;
+	return value;
+}
+
+static enum scmp_compare parse_operator(char **at)
+{
+	static const struct {
+		const char *text;
+		enum scmp_compare op;
+	} operators[] = {
+		{"==", SCMP_CMP_EQ}, {"!=", SCMP_CMP_NE}, {"<=", SCMP_CMP_LE},
+		{">=", SCMP_CMP_GE}, {"<", SCMP_CMP_LT},  {">", SCMP_CMP_GT},
+	};
+
+	for (size_t i = 0; i < sizeof(operators) / sizeof(operators[0]); i++) {
+		size_t length = strlen(operators[i].text);
+		if (strncmp(*at, operators[i].text, length) != 0)
+			continue;
+		*at += length;
+		return operators[i].op;
+	}
+	fail("a comparison (== != < <= > >=) was expected at \"%s\"", *at);
+}
+
+static void parse_alternatives(char **at, struct rule *rule)
+{
+	while (**at == '|') {
+		(*at)++;
+		if (rule->n_alternatives == ALTERNATIVES_MAX)
+			fail("at most %d alternatives fit", ALTERNATIVES_MAX);
+		rule->alternatives[rule->n_alternatives++] = parse_number(at);
+	}
+}
+
+/* arg<N>[&MASK]<op>VALUE[|VALUE...] */
+static void parse_comparison(char *word, struct rule *rule)
+{
+	if (strncmp(word, "arg", 3) != 0 || word[3] < '0' || word[3] > '5')
+		fail("arg0 to arg5 was expected at \"%s\"", word);
+	struct scmp_arg_cmp cmp = {.arg = (unsigned)(word[3] - '0')};
+	for (unsigned i = 0; i < rule->n_comparisons; i++) {
+		if (rule->comparisons[i].arg == cmp.arg)
+			fail("libseccomp takes one comparison for each argument");
+	}
+	char *at = word + 4;
+	bool is_masked = *at == '&';
+	if (is_masked) {
+		at++;
+		cmp.datum_a = parse_number(&at);
+	}
+	cmp.op = parse_operator(&at);
+	if (is_masked && cmp.op != SCMP_CMP_EQ)
+		fail("a mask goes with == alone");
+	uint64_t value = parse_number(&at);
+	if (is_masked) {
+		cmp.op = SCMP_CMP_MASKED_EQ;
+		cmp.datum_b = value;
+	} else {
+		cmp.datum_a = value;
+	}
+	if (*at == '|' && (cmp.op != SCMP_CMP_EQ || rule->n_alternatives > 0))
+		fail("alternatives go with one plain == a line");
+	rule->alternative_of = *at == '|' ? rule->n_comparisons : rule->alternative_of;
+	parse_alternatives(&at, rule);
+	if (*at)
+		fail("\"%s\" is too much", at);
+	rule->comparisons[rule->n_comparisons++] = cmp;
+}
+
+/* False for a line without a call for this architecture. */
+static bool parse_line(char *line, struct rule *ret_rule)
+{
+	struct rule rule = {.action = SCMP_ACT_ALLOW};
+	char *save = NULL;
+
+	line[strcspn(line, "#\n")] = '\0';
+	char *word = strtok_r(line, " \t", &save);
+	if (word && strcmp(word, "kill:") == 0) {
+		rule.action = SCMP_ACT_KILL_PROCESS;
+		word = strtok_r(NULL, " \t", &save);
+		if (!word)
+			fail("a call was expected after \"kill:\"");
+	}
+	if (!word)
+		return false;
+	rule.number = seccomp_syscall_resolve_name(word);
+	if (rule.number == __NR_SCMP_ERROR)
+		fail("\"%s\" is no system call of any architecture", word);
+	while ((word = strtok_r(NULL, " \t", &save)))
+		parse_comparison(word, &rule);
+	if (rule.number < 0)
+		return false;
+	*ret_rule = rule;
+	return true;
+}
+
+/* libseccomp takes a call under two actions, and the later one silently wins. */
+static void check_action(const struct rule *rule)
+{
+	static uint32_t actions[NUMBER_MAX];
+
+	if (rule->number >= NUMBER_MAX)
+		fail("call number %d is beyond this program's table", rule->number);
+	uint32_t *action = &actions[rule->number];
+	if (*action && *action != rule->action)
+		fail("the call stands twice, under two actions");
+	*action = rule->action;
+}
+
+static bool is_crash_call(int number)
+{
+	for (size_t i = 0; i < sizeof(crash_calls) / sizeof(crash_calls[0]); i++) {
+		if (seccomp_syscall_resolve_name(crash_calls[i]) == number)
+			return true;
+	}
+	return false;
+}
+
+static void add_rule(scmp_filter_ctx context, struct rule *rule)
+{
+	int r = seccomp_rule_add_array(context, rule->action, rule->number, rule->n_comparisons,
+				       rule->comparisons);
+
+	for (unsigned i = 0; r == 0 && i < rule->n_alternatives; i++) {
+		rule->comparisons[rule->alternative_of].datum_a = rule->alternatives[i];
+		r = seccomp_rule_add_array(context, rule->action, rule->number, rule->n_comparisons,
+					   rule->comparisons);
+	}
+	if (r < 0)
+		fail("libseccomp refuses this: %s", strerror(-r));
+}
+
+static void add_list(scmp_filter_ctx context, bool is_crash)
+{
+	char line[512];
+	FILE *list = fopen(list_name, "re");
+
+	if (!list)
+		fail("%s", strerror(errno));
+	for (line_number = 1; fgets(line, sizeof(line), list); line_number++) {
+		struct rule rule;
+		if (!strchr(line, '\n'))
+			fail("at most %zu characters and a newline were expected",
+			     sizeof(line) - 2);
+		if (!parse_line(line, &rule))
+			continue;
+		check_action(&rule);
+		if (!is_crash || !is_crash_call(rule.number))
+			add_rule(context, &rule);
+	}
+	(void)fclose(list);
+}
+
+static void add_crash_calls(scmp_filter_ctx context)
+{
+	for (size_t i = 0; i < sizeof(crash_calls) / sizeof(crash_calls[0]); i++) {
+		int number = seccomp_syscall_resolve_name(crash_calls[i]);
+		struct rule rule = {.action = SCMP_ACT_ALLOW, .number = number};
+		if (number >= 0)
+			add_rule(context, &rule);
+	}
+}
+
+static size_t compile(bool is_crash, struct sock_filter *ret_filter)
+{
+	scmp_filter_ctx context = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+	FILE *file = tmpfile();
+
+	if (!context || !file)
+		fail("%s", strerror(errno));
+	/* Foreign architectures (a 32-bit int 0x80) are death; a tree instead of a chain. */
+	(void)seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
+	(void)seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (is_crash)
+		add_crash_calls(context);
+	add_list(context, is_crash);
+	int r = seccomp_export_bpf(context, fileno(file));
+	if (r < 0)
+		fail("libseccomp cannot compile the list: %s", strerror(-r));
+	rewind(file);
+	size_t count = fread(ret_filter, sizeof(*ret_filter), FILTER_MAX, file);
+	if (count == 0 || !feof(file))
+		fail("1 to %d instructions were expected", FILTER_MAX - 1);
+	(void)fclose(file);
+	seccomp_release(context);
+	return count;
+}
+
+static void print(const char *name, const struct sock_filter *filter, size_t count)
+{
+	printf("static const struct sock_filter %s_filter[] = {\n", name);
+	for (size_t i = 0; i < count; i++)
+		printf("\t{0x%04x, %u, %u, 0x%08x},\n", filter[i].code, filter[i].jt, filter[i].jf,
+		       filter[i].k);
+	printf("};\n");
+}
+
+int main(int argc, char **argv)
+{
+	static struct sock_filter filter[FILTER_MAX];
+
+	if (argc != 3) {
+		fprintf(stderr, "usage: mkfilter LIST NAME\n");
+		return 64;
+	}
+	list_name = argv[1];
+	printf("/* Made by tools/mkfilter.c from %s. */\n#pragma once\n#include <linux/filter.h>\n\n",
+	       list_name);
+	printf("#ifdef HOLDFAST_CRASH_POINTS\n");
+	print(argv[2], filter, compile(true, filter));
+	printf("#else\n");
+	print(argv[2], filter, compile(false, filter));
+	printf("#endif\n");
+	return fflush(stdout) == 0 ? 0 : 1;
+}

@@ -1,0 +1,213 @@
+#include "units/check.h"
+
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "units/load.h"
+
+#define KILL_RESERVE_US (2 * USEC_PER_SEC) /* of the budget, for KILL and the dump */
+
+static const struct where *at_of(const struct unit *unit, struct where *buffer)
+{
+	*buffer = (struct where){.file = unit->file};
+	return buffer;
+}
+
+/* ---------------------------------------------------------------- what follows from other keys */
+
+static void settle_type(struct unit *unit)
+{
+	if (!unit->has_type && unit->exec[EXEC_START].count == 0)
+		unit->plan.type = SERVICE_ONESHOT;
+}
+
+static void settle_times(struct unit *unit)
+{
+	struct plan_unit *plan = &unit->plan;
+
+	if (!unit->has_start_timeout && plan->type == SERVICE_ONESHOT)
+		plan->timeout_start_us = PLAN_INFINITY_US;
+	if (!unit->has_abort_timeout)
+		plan->timeout_abort_us = plan->timeout_stop_us;
+	if (plan->restart_max_us < plan->restart_us)
+		plan->restart_max_us = plan->restart_us;
+	if (!unit->has_restart_kill_signal)
+		plan->restart_kill_signal = plan->kill_signal;
+	if (!unit->has_notify_access && (plan->type == SERVICE_NOTIFY || plan->watchdog_us != PLAN_INFINITY_US))
+		plan->notify_access = NOTIFY_MAIN;
+}
+
+/*
+ * An essential unit's end is the instance's. For one that is essential only because Units= names
+ * it, that does not hold for a oneshot that has done its work.
+ */
+static void settle_actions(struct unit *unit)
+{
+	struct plan_unit *plan = &unit->plan;
+	bool is_explicit = unit->is_essential == ANSWER_YES;
+	bool by_default = unit->is_named && unit->is_essential == ANSWER_UNSET;
+
+	if (unit->name.kind == UNIT_TARGET)
+		return;
+	if (is_explicit || by_default) {
+		plan->flags |= UNIT_ESSENTIAL;
+		if (!unit->has_failure_action)
+			plan->failure_action = ACTION_EXIT;
+		if (!unit->has_success_action && unit->name.kind == UNIT_SERVICE &&
+		    (is_explicit || plan->type != SERVICE_ONESHOT))
+			plan->success_action = ACTION_EXIT;
+	}
+	if (plan->failure_action != ACTION_NONE)
+		plan->flags |= UNIT_ESSENTIAL;
+}
+
+/* ---------------------------------------------------------------- what cannot work */
+
+static void check_commands(struct units *units, const struct unit *unit)
+{
+	const struct exec_lines *start = &unit->exec[EXEC_START];
+	struct where at;
+
+	if (start->count == 0 && unit->plan.type != SERVICE_ONESHOT)
+		report_error(&units->report, at_of(unit, &at), "%s: no ExecStart=: expected one",
+			     unit->name.full);
+	else if (start->count == 0 && unit->exec[EXEC_STOP].count == 0 &&
+		 unit->plan.success_action == ACTION_NONE)
+		report_error(&units->report, at_of(unit, &at),
+			     "%s: neither ExecStart= nor ExecStop=: expected a command",
+			     unit->name.full);
+	else if (start->count == 0 && !(unit->plan.flags & UNIT_REMAIN_AFTER_EXIT) &&
+		 unit->plan.success_action == ACTION_NONE)
+		report_error(&units->report, at_of(unit, &at),
+			     "%s: ExecStop= without ExecStart=: expected RemainAfterExit=yes",
+			     unit->name.full);
+	if (start->count > 1 && unit->plan.type != SERVICE_ONESHOT)
+		report_error(&units->report, &start->items[1].at,
+			     "a second ExecStart=: expected one, or Type=oneshot, or an empty "
+			     "ExecStart= before it in a drop-in");
+}
+
+static void check_type(struct units *units, const struct unit *unit)
+{
+	const struct plan_unit *plan = &unit->plan;
+
+	if (plan->type == SERVICE_ONESHOT &&
+	    (plan->restart == RESTART_ALWAYS || plan->restart == RESTART_ON_SUCCESS))
+		report_error(&units->report, &unit->restart_at.at,
+			     "Restart=%s does not go with Type=oneshot: expected no, on-failure, "
+			     "on-abnormal, on-watchdog or on-abort",
+			     unit->restart_at.text);
+	if (plan->type == SERVICE_FORKING && !unit->pid_file.text)
+		report_warning(&units->report, &unit->type_at,
+			       "Type=forking without PIDFile=: which process is the main one is "
+			       "guessed");
+	if (!unit->has_type && unit->bus_name.text)
+		report_warning(&units->report, &unit->bus_name.at,
+			       "BusName= is not waited for, as there is no bus: the unit counts as "
+			       "started at once");
+}
+
+static void check_probe(struct units *units, struct unit *unit, enum probe_kind kind)
+{
+	struct probe *probe = &unit->probes[kind];
+
+	if (probe->at.line == 0)
+		return;
+	if (unit->name.kind != UNIT_SERVICE)
+		report_error(&units->report, &probe->at, "a probe: expected it in a service");
+	else if (probe->type == PROBE_NONE)
+		report_error(&units->report, &probe->at,
+			     "a probe without a question: expected HTTPGet=, TCPSocket= or Exec=");
+	if (kind != PROBE_READINESS && probe->success_threshold != 1)
+		report_error(&units->report, &probe->at,
+			     "SuccessThreshold=%u: expected 1 for liveness and startup, as in "
+			     "Kubernetes",
+			     probe->success_threshold);
+	if (probe->period_us < USEC_PER_SEC / 10 || probe->period_us == PLAN_INFINITY_US ||
+	    probe->timeout_us == 0 || probe->timeout_us == PLAN_INFINITY_US)
+		report_error(&units->report, &probe->at,
+			     "expected PeriodSec= of at least 100ms and TimeoutSec= above 0");
+}
+
+static void check_socket(struct units *units, const struct unit *unit)
+{
+	struct where at;
+
+	if (unit->listeners.count == 0)
+		report_error(&units->report, at_of(unit, &at),
+			     "%s: no address: expected ListenStream=, ListenDatagram= or "
+			     "ListenSequentialPacket=",
+			     unit->name.full);
+}
+
+void check_unit(struct units *units, struct unit *unit)
+{
+	if (unit->is_foreign || unit->is_masked || unit->is_missing)
+		return;
+	if (unit->name.kind == UNIT_SERVICE) {
+		settle_type(unit);
+		settle_times(unit);
+	}
+	settle_actions(unit);
+	if (unit->name.kind == UNIT_SERVICE) {
+		check_commands(units, unit);
+		check_type(units, unit);
+	}
+	if (unit->name.kind == UNIT_SOCKET)
+		check_socket(units, unit);
+	for (int kind = 0; kind < PROBE_KIND_COUNT; kind++)
+		check_probe(units, unit, (enum probe_kind)kind);
+}
+
+/* ---------------------------------------------------------------- the stop budget */
+
+/* What unit and those that must be stopped after it need: the units that it was started after.
+ * Only what somebody wrote counts: the default of 90 s is clipped without a word. */
+static uint64_t stop_time(struct units *units, uint64_t *memo, uint32_t index)
+{
+	const struct unit *unit = units->items[index];
+	const struct indices *after = &unit->related[REL_AFTER];
+	uint64_t longest = 0, own = unit->has_stop_timeout ? unit->plan.timeout_stop_us : 0;
+
+	if (memo[index] != PLAN_INFINITY_US - 1)
+		return memo[index];
+	/* A cycle was said already; here it only must not be walked for ever. */
+	memo[index] = 0;
+	for (size_t i = 0; i < after->count; i++)
+		longest = MAX(longest, stop_time(units, memo, after->items[i]));
+	memo[index] = clock_add_us(own, longest);
+	return memo[index];
+}
+
+void check_stop_budget(struct units *units)
+{
+	uint64_t budget = units->conf.stop_timeout_us, worst = 0;
+	uint64_t *memo = arena_alloc(&units->arena, (units->count + 1) * sizeof(*memo));
+	const struct unit *found = NULL;
+	struct where at;
+
+	for (uint32_t i = 0; i < units->count; i++)
+		memo[i] = PLAN_INFINITY_US - 1;
+	for (uint32_t i = 0; i < units->count; i++) {
+		uint64_t drain = units->items[i]->plan.drain_us;
+		uint64_t time = clock_add_us(stop_time(units, memo, i), drain);
+		if (time > worst && clock_add_us(time, KILL_RESERVE_US) > budget) {
+			worst = time;
+			found = units->items[i];
+		}
+	}
+	if (!found || budget == PLAN_INFINITY_US)
+		return;
+	if (worst == PLAN_INFINITY_US)
+		report_warning(&units->report, at_of(found, &at),
+			       "%s may take for ever to stop: it will be clipped to StopTimeoutSec= "
+			       "(%llu s), its last 2 s kept for KILL and the dump",
+			       found->name.full, (unsigned long long)(budget / USEC_PER_SEC));
+	else
+		report_warning(&units->report, at_of(found, &at),
+			       "%s, with what is stopped after it, may take %llu s: it will be clipped "
+			       "to StopTimeoutSec= (%llu s), its last 2 s kept for KILL and the dump",
+			       found->name.full, (unsigned long long)(worst / USEC_PER_SEC),
+			       (unsigned long long)(budget / USEC_PER_SEC));
+}

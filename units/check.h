@@ -1,0 +1,12 @@
+#pragma once
+/*
+ * What a unit means as a whole: defaults that depend on several keys, and combinations that cannot
+ * work.
+ */
+#include "units/unit.h"
+
+/* Before the relations are resolved into numbers: fills in what follows from other keys. */
+void check_unit(struct units *units, struct unit *unit);
+
+/* After graph_build: whether all can be stopped within the one stop budget. */
+void check_stop_budget(struct units *units);

@@ -1,0 +1,60 @@
+#include "units/condition.h"
+
+#include <string.h>
+
+#include "lib/cleanup.h"
+#include "lib/str.h"
+#include "units/host.h"
+
+const struct condition_row condition_rows[] = {
+	{"PathExists", CONDITION_PATH_EXISTS, NULL},
+	{"PathIsDirectory", CONDITION_PATH_IS_DIRECTORY, NULL},
+	{"PathIsSymbolicLink", CONDITION_PATH_IS_SYMBOLIC_LINK, NULL},
+	{"PathIsMountPoint", CONDITION_PATH_IS_MOUNT_POINT, NULL},
+	{"PathIsReadWrite", CONDITION_PATH_IS_READ_WRITE, NULL},
+	{"FileNotEmpty", CONDITION_FILE_NOT_EMPTY, NULL},
+	{"FileIsExecutable", CONDITION_FILE_IS_EXECUTABLE, NULL},
+	{"DirectoryNotEmpty", CONDITION_DIRECTORY_NOT_EMPTY, NULL},
+	{"PathExistsGlob", CONDITION_CONSTANT, host_has_path_glob},
+	{"Virtualization", CONDITION_CONSTANT, host_is_virtualization},
+	{"Architecture", CONDITION_CONSTANT, host_is_architecture},
+	{"Host", CONDITION_CONSTANT, host_is_hostname},
+	{"KernelCommandLine", CONDITION_CONSTANT, host_has_kernel_argument},
+	{"KernelVersion", CONDITION_CONSTANT, host_is_kernel},
+	{"Environment", CONDITION_CONSTANT, host_has_environment},
+	{"Credential", CONDITION_CONSTANT, host_has_credential},
+	{"Capability", CONDITION_CONSTANT, host_has_capability},
+	{"ControlGroupController", CONDITION_CONSTANT, host_has_controllers},
+	{"Memory", CONDITION_CONSTANT, host_has_memory},
+	{"CPUs", CONDITION_CONSTANT, host_has_cpus},
+	{"User", CONDITION_CONSTANT, host_is_root_user},
+	{"Group", CONDITION_CONSTANT, host_is_root_user},
+	/* An image is never updated and never boots for a first time. */
+	{"NeedsUpdate", CONDITION_CONSTANT, host_is_never},
+	{"FirstBoot", CONDITION_CONSTANT, host_is_never},
+	{"PathIsEncrypted", CONDITION_CONSTANT, host_is_never},
+	{"Security", CONDITION_CONSTANT, host_is_never},
+	{"Firmware", CONDITION_CONSTANT, host_is_never},
+	{"CPUFeature", CONDITION_CONSTANT, host_is_never},
+	{"OSRelease", CONDITION_CONSTANT, host_is_never},
+	{"ACPower", CONDITION_CONSTANT, host_is_always},
+	{"MemoryPressure", CONDITION_CONSTANT, host_is_always},
+	{"CPUPressure", CONDITION_CONSTANT, host_is_always},
+	{"IOPressure", CONDITION_CONSTANT, host_is_always},
+};
+const size_t n_condition_rows = ARRAY_COUNT(condition_rows);
+
+const struct condition_row *condition_find(const char *key, bool *ret_is_assert)
+{
+	const char *word = str_starts(key, "Condition") ? key + strlen("Condition")
+			   : str_starts(key, "Assert")	? key + strlen("Assert")
+							: NULL;
+
+	for (size_t i = 0; word && i < n_condition_rows; i++) {
+		if (strcmp(condition_rows[i].word, word) == 0) {
+			*ret_is_assert = *key == 'A';
+			return &condition_rows[i];
+		}
+	}
+	return NULL;
+}

@@ -1,0 +1,20 @@
+#pragma once
+/*
+ * What stands behind Condition and Assert: the word, and who answers.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "units/unit.h"
+
+struct condition_row {
+	const char *word; /* behind "Condition" */
+	enum condition_type type;
+	bool (*decide)(struct units *units, const char *parameter); /* for CONDITION_CONSTANT */
+};
+
+/* The row for a key such as ConditionPathExists; NULL. */
+const struct condition_row *condition_find(const char *key, bool *ret_is_assert);
+
+extern const struct condition_row condition_rows[];
+extern const size_t n_condition_rows;

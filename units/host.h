@@ -1,0 +1,24 @@
+#pragma once
+/*
+ * Conditions whose answer cannot change while the instance lives: decided once, at boot.
+ */
+#include <stdbool.h>
+
+#include "units/unit.h"
+
+/* Answers, each for the parameter of its Condition…=. */
+bool host_is_virtualization(struct units *units, const char *parameter);
+bool host_is_architecture(struct units *units, const char *parameter);
+bool host_is_hostname(struct units *units, const char *parameter);
+bool host_has_kernel_argument(struct units *units, const char *parameter);
+bool host_has_environment(struct units *units, const char *parameter);
+bool host_has_credential(struct units *units, const char *parameter);
+bool host_has_capability(struct units *units, const char *parameter);
+bool host_has_path_glob(struct units *units, const char *parameter);
+bool host_has_controllers(struct units *units, const char *parameter);
+bool host_is_root_user(struct units *units, const char *parameter);
+bool host_is_never(struct units *units, const char *parameter);
+bool host_is_always(struct units *units, const char *parameter);
+bool host_is_kernel(struct units *units, const char *parameter);
+bool host_has_memory(struct units *units, const char *parameter);
+bool host_has_cpus(struct units *units, const char *parameter);

@@ -1,0 +1,92 @@
+#include "units/shells.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool is_one_of(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(names[i], name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_login(const char *name)
+{
+	static const char *const names[] = {
+		"sshd",	  "sshd-session", "dropbear",  "dropbearmulti", "tinysshd",   "getty",
+		"agetty", "mingetty",	  "mgetty",    "fgetty",	"login",      "sulogin",
+		"su",	  "sudo",	  "runuser",   "doas",		"telnetd",    "in.telnetd",
+		"utelnetd", "rlogind",	  "in.rlogind", "rshd",		"mosh-server", "shellinaboxd",
+		"ttyd",	  "gotty",	  "wetty",
+	};
+
+	return is_one_of(name, names, ARRAY_COUNT(names));
+}
+
+static bool is_shell(const char *name)
+{
+	static const char *const names[] = {"sh",  "bash", "rbash", "dash", "ash",  "hush",
+					    "zsh", "ksh",  "ksh93", "mksh", "fish", "csh",
+					    "tcsh", "yash", "pwsh",  "nu"};
+
+	return is_one_of(name, names, ARRAY_COUNT(names));
+}
+
+/* Without -c and without a script a shell reads what somebody types; -i, -l and -s ask for it. */
+static bool is_interactive(const struct strings *argv, size_t first)
+{
+	bool has_command = false;
+
+	for (size_t i = first; i < argv->count; i++) {
+		const char *word = argv->items[i];
+		if (strcmp(word, "--login") == 0 || strcmp(word, "--interactive") == 0)
+			return true;
+		if (strcmp(word, "--") == 0)
+			return i + 1 == argv->count && !has_command;
+		if (word[0] == '-' && word[1] == '-')
+			continue;
+		if (word[0] != '-' || !word[1])
+			return word[0] == '-';
+		if (strpbrk(word, "is"))
+			return true;
+		if (strchr(word, 'c'))
+			has_command = true;
+		/* -o and -O take a word of their own. */
+		if (strpbrk(word, "oO"))
+			i++;
+	}
+	return !has_command;
+}
+
+const char *shells_refusal(const char *path, const struct strings *argv)
+{
+	const char *name = base_name(path);
+	size_t first = 1;
+
+	/* busybox and toybox are what their argv[0], or their first argument, says. */
+	if (strcmp(name, "busybox") == 0 || strcmp(name, "toybox") == 0) {
+		const char *called = argv->count ? base_name(argv->items[0]) : "";
+		if (strcmp(called, name) == 0 && argv->count > 1) {
+			called = argv->items[1];
+			first = 2;
+		}
+		name = called;
+	}
+	if (is_login(name))
+		return "it gives a login, and nobody gets in";
+	if (is_shell(name) && is_interactive(argv, first))
+		return "an interactive shell, and nobody gets in: expected -c or a script";
+	return NULL;
+}

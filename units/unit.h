@@ -1,0 +1,230 @@
+#pragma once
+/*
+ * What the unit language knows while it loads: units as they were read, and what all of its modules
+ * share. Numbers, times and flags are kept in the record that the plan will hold (struct plan_unit);
+ * text and lists beside it, each with its place, until compile.c writes them out.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "units/arena.h"
+#include "units/compile.h"
+#include "units/names.h"
+#include "units/report.h"
+#include "units/source.h"
+#include "units/values.h"
+
+/* A byte in text that stands for the unit's credentials directory, which only boot knows. */
+#define UNIT_BYTE_CREDENTIALS '\x05'
+
+/* Limits of one unit; all of them far beyond what any unit needs. */
+#define UNIT_LINES_MAX	 4096 /* exec lines, conditions, secrets … each */
+#define UNIT_DROPINS_MAX 256
+
+struct setting {
+	const char *text;
+	struct where at;
+};
+struct settings {
+	struct setting *items;
+	size_t count, capacity;
+};
+
+struct exec_line {
+	struct where at;
+	const char *path;
+	struct strings words; /* argv: specifiers done, variables only by resolve.c */
+	uint32_t flags;
+	bool is_literal; /* prefix ":", or a command from outside: no variables */
+};
+struct exec_lines {
+	struct exec_line *items;
+	size_t count, capacity;
+};
+
+struct condition {
+	uint32_t type, flags;
+	const char *parameter, *text;
+	struct where at;
+};
+struct conditions {
+	struct condition *items;
+	size_t count, capacity;
+};
+
+struct scratch {
+	const char *path;
+	uint64_t size_bytes, nr_inodes;
+	uint32_t mode, flags;
+	struct where at;
+};
+struct scratches {
+	struct scratch *items;
+	size_t count, capacity;
+};
+
+struct secret {
+	const char *name, *reference;
+	uint32_t delivery, flags, mode;
+	struct where at;
+};
+struct secrets {
+	struct secret *items;
+	size_t count, capacity;
+};
+
+struct listener {
+	const char *address;
+	uint32_t domain, type;
+	struct where at;
+};
+struct listeners {
+	struct listener *items;
+	size_t count, capacity;
+};
+
+struct unit;
+struct indices {
+	uint32_t *items;
+	size_t count, capacity;
+};
+struct relation {
+	enum unit_relation type;
+	const char *name;
+	struct where at;
+	bool is_implied; /* nobody wrote it down: no complaints about it */
+	struct unit *to; /* NULL: not part of this instance */
+};
+struct relations {
+	struct relation *items;
+	size_t count, capacity;
+};
+
+struct probe {
+	uint32_t type;
+	const char *target;
+	struct exec_lines exec;
+	uint64_t initial_delay_us, period_us, timeout_us;
+	uint32_t failure_threshold, success_threshold;
+	struct where at; /* line 0: no such probe */
+};
+
+/* Actions beyond the plan's: what holdfast answers as an exit. */
+enum answer { ANSWER_UNSET = -1, ANSWER_NO, ANSWER_YES };
+
+struct unit {
+	struct unit_name name;
+	const char *file; /* its fragment; for messages */
+	struct where at;  /* who asked for it first */
+	uint32_t index;
+	bool is_named;	 /* in Units=, or asked for on the command line */
+	bool is_builtin; /* a standard target without a file */
+	bool is_foreign, is_masked, is_missing;
+
+	struct plan_unit plan;
+	struct plan_statuses statuses;
+	struct limit limits[PLAN_LIMIT_COUNT]; /* indexed by RLIMIT_… */
+	const char *description;
+
+	/* [Unit] */
+	struct relations relations;
+	struct indices related[UNIT_RELATION_COUNT]; /* by graph.c */
+	struct conditions conditions;
+	int default_dependencies, is_essential; /* enum answer */
+	bool has_failure_action, has_success_action, has_stop_timeout;
+
+	/* [Service] */
+	struct exec_lines exec[EXEC_PHASE_COUNT];
+	struct where type_at;
+	bool has_type, has_start_timeout, has_abort_timeout, has_notify_access, has_drain,
+		has_restart_kill_signal, has_dynamic_user;
+	struct where dynamic_user_at;
+	struct setting restart_at, pid_file, bus_name;
+	struct settings sockets;
+
+	/* Execution */
+	struct setting user, group, working_directory, root_directory;
+	struct settings groups;
+	uint32_t *group_ids;
+	size_t n_group_ids;
+	const char *user_name, *home, *shell, *working_path;
+	struct settings environment, environment_files, pass_environment, unset_environment;
+	struct strings final_environment;
+	struct settings directories[DIRECTORY_TYPE_COUNT];
+	uint32_t directory_modes[DIRECTORY_TYPE_COUNT];
+	uint32_t keep_runtime;
+	struct scratches scratch;
+	struct secrets secrets;
+	struct probe probes[PROBE_KIND_COUNT];
+
+	/* [Socket] */
+	struct listeners listeners;
+	struct setting socket_user, socket_group, socket_service, fd_name;
+	uint32_t socket_mode, socket_uid, socket_gid;
+};
+
+/* holdfast.conf, with overrides. */
+struct conf {
+	const char *file;
+	struct settings units, unit_path, listen, allow;
+	struct settings identity; /* "NAME=reference" */
+	struct scratches scratch;
+	uint32_t root, shells, log_format, health_detail, failed_boot;
+	uint32_t no_room;
+	uint64_t stop_timeout_us, drain_us, ring_bytes;
+	bool has_listen, has_log_format;
+};
+
+struct users {
+	const char *passwd, *group;
+	bool is_read;
+	char *line; /* the one that is looked at */
+	size_t capacity;
+};
+
+/* A folder of the search path, listed once: of a thousand names that are looked for in it, in five
+ * spellings each, few are there. */
+struct folder {
+	const char *path;
+	struct strings names; /* sorted */
+	bool is_listed;	      /* else names is empty, and each is asked for */
+};
+
+#define UNITS_BUCKETS (2 * PLAN_UNITS_MAX) /* a power of two */
+
+/* What tmpfiles.d asks for. */
+struct wanted_folders {
+	struct units_folder *items;
+	size_t count, capacity;
+};
+
+struct units {
+	struct arena arena;
+	struct report report;
+	struct source source;
+	struct units_request request;
+	struct conf conf;
+	struct units_conf public_conf;
+	struct {
+		struct folder *items;
+		size_t count, capacity;
+	} search_path;
+	size_t n_own_folders; /* of the search path: holdfast's own, which may replace a target */
+	const char *hostname, *image_id, *image_version;
+	uint8_t remap[256], rewrite[65]; /* as in struct plan_header */
+	bool is_command, is_wait_all;
+	struct users users;
+	struct wanted_folders folders;
+	struct unit **items;
+	size_t count, capacity;
+	struct unit **buckets; /* all that were ever made, by name; open addressing */
+};
+
+void settings_add(struct arena *arena, struct settings *list, const char *text, struct where at);
+
+/* Adds a zeroed item to one of the lists above and points at it. */
+#define LIST_ADD(arena, list)                                                                      \
+	((list)->items = arena_grow((arena), (list)->items, (list)->count, &(list)->capacity,      \
+				    sizeof(*(list)->items)),                                       \
+	 memset(&(list)->items[(list)->count], 0, sizeof(*(list)->items)),                         \
+	 &(list)->items[(list)->count++])

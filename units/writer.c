@@ -1,0 +1,475 @@
+/*
+ * Sections grow side by side, each in one run of an arena, and are laid out behind the header in
+ * the end. What the public plan leaves out is decided where it would be written, at one place each:
+ * environments, references, arguments.
+ */
+#include "units/writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/cleanup.h"
+
+#define PLAN_BYTES_MAX (256U << 20)
+
+struct section {
+	char *data;
+	size_t count, capacity;
+};
+
+struct writer {
+	const struct units *units;
+	const struct units_facts *facts;
+	bool is_public;
+	struct arena arena;
+	struct section sections[PLAN_SECTION_COUNT];
+	const char *credentials; /* of the unit that is written; NULL: there are no files */
+};
+
+static void *add_record(struct writer *w, enum plan_section section)
+{
+	struct section *s = &w->sections[section];
+	size_t size = plan_record_sizes[section];
+
+	s->data = arena_grow(&w->arena, s->data, s->count, &s->capacity, size);
+	void *record = s->data + s->count++ * size;
+	memset(record, 0, size);
+	return record;
+}
+
+static plan_str add_bytes(struct writer *w, const char *text, size_t length)
+{
+	struct section *s = &w->sections[PLAN_STRINGS];
+	size_t first = s->count;
+
+	if (length == 0 && first > 0)
+		return 0;
+	while (s->capacity - s->count < length + 1) {
+		/* Doubles: arena_grow grows what is full. */
+		s->data = arena_grow(&w->arena, s->data, s->capacity, &s->capacity, 1);
+	}
+	memcpy(s->data + first, text, length);
+	s->data[first + length] = '\0';
+	s->count += length + 1;
+	return (plan_str)first;
+}
+
+static plan_str add_string(struct writer *w, const char *text)
+{
+	return text ? add_bytes(w, text, strlen(text)) : 0;
+}
+
+/* With the place of the unit's credentials where its byte stands. */
+static plan_str add_text(struct writer *w, const char *text)
+{
+	struct text out = {.arena = &w->arena};
+
+	if (!text || !strchr(text, UNIT_BYTE_CREDENTIALS))
+		return add_string(w, text);
+	for (; *text; text++) {
+		if (*text == UNIT_BYTE_CREDENTIALS)
+			text_adds(&out, w->credentials ? w->credentials : "");
+		else
+			text_addc(&out, *text);
+	}
+	return add_string(w, text_end(&out));
+}
+
+static struct plan_list add_list(struct writer *w, const uint32_t *items, size_t count)
+{
+	struct plan_list list = {(uint32_t)w->sections[PLAN_LISTS].count, (uint32_t)count};
+
+	for (size_t i = 0; i < count; i++)
+		*(uint32_t *)add_record(w, PLAN_LISTS) = items[i];
+	return list;
+}
+
+static struct plan_range begin_range(const struct writer *w, enum plan_section section)
+{
+	return (struct plan_range){.first = (uint32_t)w->sections[section].count};
+}
+
+/* ---------------------------------------------------------------- parts of a unit */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static struct plan_list add_arguments(struct writer *w, const struct exec_line *line)
+{
+	size_t count = w->is_public ? 1 : line->words.count;
+	uint32_t *offsets = arena_alloc(&w->arena, count * sizeof(*offsets));
+
+	for (size_t i = 0; i < count; i++)
+		offsets[i] = w->is_public ? add_string(w, base_name(line->path))
+					  : add_text(w, line->words.items[i]);
+	return add_list(w, offsets, count);
+}
+
+static struct plan_range add_execs(struct writer *w, const struct exec_lines *lines)
+{
+	struct plan_range range = begin_range(w, PLAN_EXECS);
+
+	for (size_t i = 0; i < lines->count; i++) {
+		const struct exec_line *line = &lines->items[i];
+		struct plan_exec exec = {
+			.path = add_text(w, line->path),
+			.argv = add_arguments(w, line),
+			.flags = line->flags,
+		};
+		*(struct plan_exec *)add_record(w, PLAN_EXECS) = exec;
+	}
+	range.count = (uint32_t)lines->count;
+	return range;
+}
+
+static struct plan_range add_conditions(struct writer *w, const struct conditions *list)
+{
+	struct plan_range range = begin_range(w, PLAN_CONDITIONS);
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct plan_condition condition = {
+			.type = list->items[i].type,
+			.flags = list->items[i].flags,
+			.parameter = add_text(w, list->items[i].parameter),
+			.text = add_string(w, list->items[i].text),
+		};
+		*(struct plan_condition *)add_record(w, PLAN_CONDITIONS) = condition;
+	}
+	range.count = (uint32_t)list->count;
+	return range;
+}
+
+static struct plan_range add_directories(struct writer *w, const struct unit *unit)
+{
+	struct plan_range range = begin_range(w, PLAN_DIRECTORIES);
+
+	for (uint32_t type = 0; type < DIRECTORY_TYPE_COUNT; type++) {
+		for (size_t i = 0; i < unit->directories[type].count; i++) {
+			struct plan_directory directory = {
+				.type = type,
+				.mode = unit->directory_modes[type],
+				.path = add_text(w, unit->directories[type].items[i].text),
+				.keep = type == DIRECTORY_RUNTIME && unit->keep_runtime,
+			};
+			*(struct plan_directory *)add_record(w, PLAN_DIRECTORIES) = directory;
+			range.count++;
+		}
+	}
+	return range;
+}
+
+static struct plan_range add_scratch(struct writer *w, const struct scratches *list)
+{
+	struct plan_range range = begin_range(w, PLAN_SCRATCH);
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct scratch *s = &list->items[i];
+		struct plan_scratch scratch = {
+			.path = add_text(w, s->path),
+			.size_bytes = s->size_bytes == UINT64_MAX ? 0 : s->size_bytes,
+			.nr_inodes = s->nr_inodes == UINT64_MAX ? 0 : s->nr_inodes,
+			.mode = s->mode,
+			.flags = s->flags,
+		};
+		*(struct plan_scratch *)add_record(w, PLAN_SCRATCH) = scratch;
+	}
+	range.count = (uint32_t)list->count;
+	return range;
+}
+
+/* In the public plan of a reference the kind alone, "file:" */
+static plan_str add_reference(struct writer *w, const char *reference)
+{
+	struct text out = {.arena = &w->arena};
+
+	if (!w->is_public)
+		return add_text(w, reference);
+	for (const char *end = strchr(reference, ':'); end && reference <= end; reference++)
+		text_addc(&out, *reference);
+	return add_string(w, text_end(&out));
+}
+
+static struct plan_range add_secrets(struct writer *w, const struct secrets *list)
+{
+	struct plan_range range = begin_range(w, PLAN_SECRETS);
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct secret *s = &list->items[i];
+		struct plan_secret secret = {
+			.name = add_string(w, s->name),
+			.reference = add_reference(w, s->reference),
+			.delivery = s->delivery,
+			.flags = s->flags,
+			.mode = s->mode,
+			.file = add_string(w, s->at.file),
+			.line = s->at.line,
+		};
+		*(struct plan_secret *)add_record(w, PLAN_SECRETS) = secret;
+	}
+	range.count = (uint32_t)list->count;
+	return range;
+}
+
+static void add_sockets(struct writer *w, const struct unit *unit)
+{
+	const char *fd_name = unit->fd_name.text ? unit->fd_name.text : unit->name.full;
+
+	for (size_t i = 0; i < unit->listeners.count; i++) {
+		struct plan_socket socket = {
+			.unit = unit->index,
+			.address = add_text(w, unit->listeners.items[i].address),
+			.fd_name = add_string(w, fd_name),
+			.domain = unit->listeners.items[i].domain,
+			.type = unit->listeners.items[i].type,
+			.mode = unit->socket_mode,
+			.uid = unit->socket_uid,
+			.gid = unit->socket_gid,
+		};
+		*(struct plan_socket *)add_record(w, PLAN_SOCKETS) = socket;
+	}
+}
+
+static struct plan_list add_environment(struct writer *w, const struct strings *environment)
+{
+	uint32_t *offsets = arena_alloc(&w->arena, (environment->count + 1) * sizeof(*offsets));
+	size_t count = 0;
+
+	for (size_t i = 0; i < environment->count && !w->is_public; i++) {
+		/* What would point into credentials that nobody can have is better not set. */
+		if (!w->credentials && strchr(environment->items[i], UNIT_BYTE_CREDENTIALS))
+			continue;
+		offsets[count++] = add_text(w, environment->items[i]);
+	}
+	return add_list(w, offsets, count);
+}
+
+static struct plan_probe make_probe(struct writer *w, uint32_t kind, const struct probe *probe)
+{
+	return (struct plan_probe){
+		.kind = kind,
+		.type = probe->type,
+		.target = add_string(w, probe->target),
+		.exec = add_execs(w, &probe->exec),
+		.initial_delay_us = probe->initial_delay_us,
+		.period_us = probe->period_us,
+		.timeout_us = probe->timeout_us,
+		.failure_threshold = probe->failure_threshold,
+		.success_threshold = probe->success_threshold,
+	};
+}
+
+static struct plan_range add_probes(struct writer *w, const struct unit *unit)
+{
+	struct plan_range range = begin_range(w, PLAN_PROBES);
+
+	for (uint32_t kind = 0; kind < PROBE_KIND_COUNT; kind++) {
+		if (unit->probes[kind].type == PROBE_NONE)
+			continue;
+		struct plan_probe probe = make_probe(w, kind, &unit->probes[kind]);
+		*(struct plan_probe *)add_record(w, PLAN_PROBES) = probe;
+		range.count++;
+	}
+	return range;
+}
+
+static struct plan_range add_limits(struct writer *w, const struct unit *unit)
+{
+	struct plan_range range = begin_range(w, PLAN_LIMITS);
+
+	for (uint32_t i = 0; i < PLAN_LIMIT_COUNT; i++) {
+		const struct limit *limit = &unit->limits[i];
+		if (!limit->is_set)
+			continue;
+		*(struct plan_limit *)add_record(w, PLAN_LIMITS) =
+			(struct plan_limit){limit->soft, limit->hard, i, 0};
+		range.count++;
+	}
+	return range;
+}
+
+static struct plan_range add_statuses(struct writer *w, const struct plan_statuses *statuses)
+{
+	static const struct plan_statuses none;
+	struct plan_range range = begin_range(w, PLAN_STATUSES);
+
+	if (memcmp(statuses, &none, sizeof(none)) == 0)
+		return range;
+	*(struct plan_statuses *)add_record(w, PLAN_STATUSES) = *statuses;
+	range.count = 1;
+	return range;
+}
+
+/* ---------------------------------------------------------------- units */
+
+static void fill_texts(struct writer *w, struct plan_unit *plan, const struct unit *unit)
+{
+	plan->name = add_string(w, unit->name.full);
+	plan->description = add_string(w, unit->description);
+	plan->file = add_string(w, unit->file);
+	plan->pid_file = add_text(w, unit->pid_file.text);
+	plan->user_name = add_string(w, unit->user_name);
+	plan->home = add_string(w, unit->home);
+	plan->shell = add_string(w, unit->shell);
+	plan->working_directory = add_text(w, unit->working_path);
+	plan->root_directory = add_text(w, unit->root_directory.text);
+}
+
+static void fill_lists(struct writer *w, struct plan_unit *plan, const struct unit *unit)
+{
+	for (int i = 0; i < UNIT_RELATION_COUNT; i++)
+		plan->relations[i] = add_list(w, unit->related[i].items, unit->related[i].count);
+	for (int i = 0; i < EXEC_PHASE_COUNT; i++)
+		plan->exec[i] = add_execs(w, &unit->exec[i]);
+	plan->probes = add_probes(w, unit);
+	plan->limits = add_limits(w, unit);
+	plan->statuses = add_statuses(w, &unit->statuses);
+	plan->conditions = add_conditions(w, &unit->conditions);
+	plan->groups = add_list(w, unit->group_ids, unit->n_group_ids);
+	plan->environment = add_environment(w, &unit->final_environment);
+	plan->directories = add_directories(w, unit);
+	plan->scratch = add_scratch(w, &unit->scratch);
+	plan->secrets = add_secrets(w, &unit->secrets);
+}
+
+static void add_unit(struct writer *w, const struct unit *unit)
+{
+	const char *parent = w->facts->credentials_directory;
+	struct plan_unit plan = unit->plan;
+
+	w->credentials = parent && *parent
+				 ? arena_printf(&w->arena, "%s/%s", parent, unit->name.full)
+				 : NULL;
+	if (!unit->has_drain)
+		plan.drain_us = w->units->conf.drain_us;
+	fill_texts(w, &plan, unit);
+	fill_lists(w, &plan, unit);
+	*(struct plan_unit *)add_record(w, PLAN_UNITS) = plan;
+	if (unit->name.kind == UNIT_SOCKET)
+		add_sockets(w, unit);
+}
+
+/* ---------------------------------------------------------------- the header */
+
+static void add_protections(struct writer *w)
+{
+	for (size_t i = 0; i < w->facts->n_protections; i++) {
+		const struct units_protection *p = &w->facts->protections[i];
+		struct plan_protection protection = {
+			.name = add_string(w, p->name),
+			.rung = add_string(w, p->rung),
+			.why = add_string(w, p->why),
+			.level = p->level,
+		};
+		*(struct plan_protection *)add_record(w, PLAN_PROTECTIONS) = protection;
+	}
+}
+
+static uint32_t header_flags(const struct writer *w)
+{
+	return (w->is_public ? PLAN_IS_PUBLIC : 0) | (w->facts->is_pid1 ? PLAN_IS_PID1 : 0) |
+	       (w->facts->root_is_proven ? PLAN_ROOT_PROVEN : 0) |
+	       (w->units->is_command ? PLAN_MAIN_COMMAND : 0) |
+	       (w->units->is_wait_all ? PLAN_WAIT_ALL : 0);
+}
+
+static uint32_t find_main(const struct units *units)
+{
+	for (uint32_t i = 0; i < units->count; i++) {
+		if (units->items[i]->plan.flags & UNIT_IS_MAIN)
+			return i;
+	}
+	return PLAN_NO_UNIT;
+}
+
+static struct plan_header make_header(struct writer *w)
+{
+	const struct conf *conf = &w->units->conf;
+	const struct units_facts *facts = w->facts;
+
+	struct plan_header header = {
+		.magic = PLAN_MAGIC,
+		.version = PLAN_VERSION,
+		.flags = header_flags(w),
+		.stop_timeout_us = conf->stop_timeout_us,
+		.drain_us = conf->drain_us,
+		.boot_wall_us = facts->boot_wall_us,
+		.boot_us = facts->boot_us,
+		.log_format = conf->log_format,
+		.health_detail = conf->health_detail,
+		.ring_bytes = conf->ring_bytes,
+		.image_id = add_string(w, w->units->image_id),
+		.image_version = add_string(w, w->units->image_version),
+		.hostname = add_string(w, w->units->hostname),
+		.notify_address = add_string(w, facts->notify_address),
+		.run_directory = add_string(w, facts->run_directory),
+		.credentials_directory = add_string(w, facts->credentials_directory),
+		.uid_log = facts->uid_log,
+		.uid_health = facts->uid_health,
+		.uid_secrets = facts->uid_secrets,
+		.main_unit = find_main(w->units),
+		.n_listen = facts->n_listen,
+		.health_port = facts->health_port,
+		.scratch = add_scratch(w, &conf->scratch),
+	};
+	memcpy(header.remap, w->units->remap, sizeof(header.remap));
+	memcpy(header.rewrite, w->units->rewrite, sizeof(header.rewrite));
+	return header;
+}
+
+static size_t align(size_t size)
+{
+	return (size + 7) & ~(size_t)7;
+}
+
+static int lay_out(struct writer *w, struct plan_header header, void **ret_block, size_t *ret_size)
+{
+	size_t size = align(sizeof(header));
+
+	for (int i = 0; i < PLAN_SECTION_COUNT; i++) {
+		header.sections[i].offset = size;
+		header.sections[i].count = w->sections[i].count;
+		size += align(w->sections[i].count * plan_record_sizes[i]);
+	}
+	if (size > PLAN_BYTES_MAX)
+		return -E2BIG;
+	char *block = calloc(1, size);
+	if (!block)
+		return -ENOMEM;
+	header.size = size;
+	memcpy(block, &header, sizeof(header));
+	for (int i = 0; i < PLAN_SECTION_COUNT; i++) {
+		if (w->sections[i].count > 0)
+			memcpy(block + header.sections[i].offset, w->sections[i].data,
+			       w->sections[i].count * plan_record_sizes[i]);
+	}
+	*ret_block = block;
+	*ret_size = size;
+	return 0;
+}
+
+static int write_all(struct writer *w, void **ret_block, size_t *ret_size)
+{
+	if (setjmp(w->arena.on_failure))
+		return -ENOMEM;
+	(void)add_bytes(w, "", 0);
+	for (size_t i = 0; i < w->units->count; i++)
+		add_unit(w, w->units->items[i]);
+	add_protections(w);
+	return lay_out(w, make_header(w), ret_block, ret_size);
+}
+
+int writer_write(const struct units *units, const struct units_facts *facts, bool is_public,
+		 void **ret_block, size_t *ret_size)
+{
+	struct writer w = {.units = units, .facts = facts, .is_public = is_public};
+
+	arena_init(&w.arena, 4U * PLAN_BYTES_MAX);
+	int r = write_all(&w, ret_block, ret_size);
+	arena_finish(&w.arena);
+	return r;
+}
