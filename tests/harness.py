@@ -64,11 +64,13 @@ class Process:
         ready, _, _ = select.select([self.child.stdout], [], [], max(0, seconds))
         if not ready:
             return
-        data = self.child.stdout.read(1 << 16)
-        if data == b"":
-            self.is_eof = True
-        elif data:
-            self.output += data
+        # Not by the file object: what lay in its buffer would not be seen by select().
+        try:
+            data = os.read(self.child.stdout.fileno(), 1 << 16)
+        except BlockingIOError:
+            return
+        self.is_eof = not data
+        self.output += data
 
     def read(self):
         """All of the output that is there now."""

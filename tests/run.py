@@ -4,6 +4,10 @@
 What counts as a test: each test of each unit binary, each fuzzer's corpus, each lint rule, and each
 test method of tests/integration/test_*.py. Arguments are substrings: only jobs whose name has one
 of them run. Each job is a process of its own that ends with such a line itself.
+
+A job that fails while others keep the machine busy is run once more, alone: what passes then is
+counted as passed and named as unsteady, with what it said, so that it is looked into and stops
+nobody meanwhile.
 """
 import concurrent.futures
 import glob
@@ -15,6 +19,8 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LINE = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
+LINES_MAX = 40  # of a failure's beginning, and of its end
+LINE_MAX = 200
 JOB_SECONDS = int(os.environ.get("JOB_SECONDS", "600"))
 
 
@@ -78,21 +84,45 @@ def run(job):
     return name, count(code, out), out, time.monotonic() - start
 
 
+def report(result):
+    name, counts, out, seconds = result
+    print(f"{'ok  ' if counts[1] == 0 else 'FAIL'} {name}: {counts[0]} passed, "
+          f"{counts[1]} failed, {counts[2]} skipped ({seconds:.1f} s)")
+    for reason in re.findall(r"^skipped: .*$", out, re.M):
+        print(f"     {reason}")
+    if counts[1]:
+        print_failure(out)
+    sys.stdout.flush()
+
+
+def print_failure(out):
+    """What matters of it: a line may be long and a log have thousands."""
+    lines = [line[:LINE_MAX] for line in out.splitlines()]
+    if len(lines) > 2 * LINES_MAX:
+        lines = [*lines[:LINES_MAX], "...", *lines[-LINES_MAX:]]
+    print("\n".join("     | " + line for line in lines))
+
+
+def run_again(job):
+    result = run(job)
+    if result[1][1] == 0:
+        print(f"UNSTEADY {job[0]}: it failed beside others and passed alone")
+    return result
+
+
 def main():
     wanted = sys.argv[1:]
-    chosen = [j for j in jobs() if not wanted or any(w in j[0] for w in wanted)]
-    total = [0, 0, 0]
+    chosen = {j[0]: j for j in jobs() if not wanted or any(w in j[0] for w in wanted)}
+    results = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=int(os.environ.get("JOBS", "3"))) as pool:
-        for done in concurrent.futures.as_completed([pool.submit(run, j) for j in chosen]):
-            name, counts, out, seconds = done.result()
-            total = [a + b for a, b in zip(total, counts)]
-            print(f"{'ok  ' if counts[1] == 0 else 'FAIL'} {name}: {counts[0]} passed, "
-                  f"{counts[1]} failed, {counts[2]} skipped ({seconds:.1f} s)")
-            for reason in re.findall(r"^skipped: .*$", out, re.M):
-                print(f"     {reason}")
-            if counts[1]:
-                print("\n".join("     | " + line for line in out.splitlines()[-120:]))
-            sys.stdout.flush()
+        for done in concurrent.futures.as_completed(pool.submit(run, j) for j in chosen.values()):
+            result = done.result()
+            results[result[0]] = result
+            report(result)
+    for name in [n for n, result in results.items() if result[1][1] and len(chosen) > 1]:
+        results[name] = run_again(chosen[name])
+        report(results[name])
+    total = [sum(result[1][i] for result in results.values()) for i in range(3)]
     skipped = f", {total[2]} skipped" if total[2] else ""
     print(f"{total[0]} passed, {total[1]} failed{skipped}")
     return 1 if total[1] or total[0] == 0 else 0
