@@ -127,8 +127,9 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
 #define READ_RECORD(record, result)                                                                \
 	do {                                                                                       \
 		for (int tries = 0; tries < READ_TRIES; tries++) {                                 \
-			uint32_t i = atomic_load_explicit(&(record)->current,                      \
-							  memory_order_acquire) & 1;               \
+			uint32_t i =                                                               \
+				atomic_load_explicit(&(record)->current, memory_order_acquire) &   \
+				1;                                                                 \
 			uint64_t generation = generation_of(&(record)->copies[i].generation);      \
 			atomic_thread_fence(memory_order_acquire);                                 \
 			(result) = (record)->copies[i];                                            \
@@ -212,8 +213,8 @@ bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, 
 {
 	for (uint32_t unit = 0; unit < board->n_units; unit++) {
 		for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-			if (atomic_load_explicit(&board->slots[unit][slot],
-						 memory_order_relaxed) != pid)
+			if (atomic_load_explicit(&board->slots[unit][slot], memory_order_relaxed) !=
+			    pid)
 				continue;
 			*ret_unit = unit;
 			*ret_slot = slot;

@@ -40,58 +40,58 @@ enum board_slot {
 };
 
 /* The states of a unit; the table of transitions is supervisor/unit.c's. */
-#define UNIT_STATES(X)                                                                             \
-	X(INACTIVE, "inactive", "inactive")                                                        \
-	X(FETCHING, "fetching", "activating")                                                      \
-	X(CONDITION, "condition", "activating")                                                    \
-	X(START_PRE, "start-pre", "activating")                                                    \
-	X(START, "start", "activating")                                                            \
-	X(START_POST, "start-post", "activating")                                                  \
-	X(RUNNING, "running", "active")                                                            \
-	X(EXITED, "exited", "active")                                                              \
-	X(DRAIN, "drain", "active")                                                                \
-	X(STOP, "stop", "deactivating")                                                            \
-	X(STOP_SIGTERM, "stop-sigterm", "deactivating")                                            \
-	X(STOP_SIGKILL, "stop-sigkill", "deactivating")                                            \
-	X(STOP_POST, "stop-post", "deactivating")                                                  \
-	X(FINAL_SIGTERM, "final-sigterm", "deactivating")                                          \
-	X(FINAL_SIGKILL, "final-sigkill", "deactivating")                                          \
-	X(AUTO_RESTART, "auto-restart", "activating")                                              \
+#define UNIT_STATES(X)                                    \
+	X(INACTIVE, "inactive", "inactive")               \
+	X(FETCHING, "fetching", "activating")             \
+	X(CONDITION, "condition", "activating")           \
+	X(START_PRE, "start-pre", "activating")           \
+	X(START, "start", "activating")                   \
+	X(START_POST, "start-post", "activating")         \
+	X(RUNNING, "running", "active")                   \
+	X(EXITED, "exited", "active")                     \
+	X(DRAIN, "drain", "active")                       \
+	X(STOP, "stop", "deactivating")                   \
+	X(STOP_SIGTERM, "stop-sigterm", "deactivating")   \
+	X(STOP_SIGKILL, "stop-sigkill", "deactivating")   \
+	X(STOP_POST, "stop-post", "deactivating")         \
+	X(FINAL_SIGTERM, "final-sigterm", "deactivating") \
+	X(FINAL_SIGKILL, "final-sigkill", "deactivating") \
+	X(AUTO_RESTART, "auto-restart", "activating")     \
 	X(FAILED, "failed", "failed")
 
 enum unit_state {
 #define X(id, name, active) UNIT_##id,
 	UNIT_STATES(X)
 #undef X
-	UNIT_STATE_COUNT
+		UNIT_STATE_COUNT
 };
 extern const char *const unit_state_names[UNIT_STATE_COUNT];
 /* systemd's coarse word for it: inactive, activating, active, deactivating, failed. */
 extern const char *const unit_active_names[UNIT_STATE_COUNT];
 
 /* Why a unit failed (or "success"): systemd's words for $SERVICE_RESULT, and three of ours. */
-#define UNIT_RESULTS(X)                                                                            \
-	X(SUCCESS, "success")                                                                      \
-	X(PROTOCOL, "protocol")                                                                    \
-	X(TIMEOUT, "timeout")                                                                      \
-	X(EXIT_CODE, "exit-code")                                                                  \
-	X(SIGNAL, "signal")                                                                        \
-	X(CORE_DUMP, "core-dump")                                                                  \
-	X(WATCHDOG, "watchdog")                                                                    \
-	X(START_LIMIT, "start-limit-hit")                                                          \
-	X(OOM_KILL, "oom-kill")                                                                    \
-	X(RESOURCES, "resources")                                                                  \
-	X(CONDITION, "condition")                                                                  \
-	X(ASSERT, "assert")                                                                        \
-	X(DEPENDENCY, "dependency")                                                                \
-	X(SECRETS, "secrets")                                                                      \
+#define UNIT_RESULTS(X)                   \
+	X(SUCCESS, "success")             \
+	X(PROTOCOL, "protocol")           \
+	X(TIMEOUT, "timeout")             \
+	X(EXIT_CODE, "exit-code")         \
+	X(SIGNAL, "signal")               \
+	X(CORE_DUMP, "core-dump")         \
+	X(WATCHDOG, "watchdog")           \
+	X(START_LIMIT, "start-limit-hit") \
+	X(OOM_KILL, "oom-kill")           \
+	X(RESOURCES, "resources")         \
+	X(CONDITION, "condition")         \
+	X(ASSERT, "assert")               \
+	X(DEPENDENCY, "dependency")       \
+	X(SECRETS, "secrets")             \
 	X(PROBE, "probe")
 
 enum unit_result {
 #define X(id, name) RESULT_##id,
 	UNIT_RESULTS(X)
 #undef X
-	RESULT_COUNT
+		RESULT_COUNT
 };
 extern const char *const unit_result_names[RESULT_COUNT];
 
@@ -107,13 +107,14 @@ enum unit_goal { GOAL_DOWN, GOAL_UP, GOAL_COUNT };
 #define BOARD_UNIT_TRIGGER_PENDING (1U << 5) /* OnFailure= or OnSuccess= is still to be started */
 #define BOARD_UNIT_RESTARTING	   (1U << 6) /* goes down in order to come up again */
 #define BOARD_UNIT_KILLED	   (1U << 7) /* had to be SIGKILLed by the stop budget */
-#define BOARD_UNIT_SETTLED	   (1U << 8) /* its run is over for good, well or badly: GOAL_UP is not
+#define BOARD_UNIT_SETTLED \
+	(1U << 8) /* its run is over for good, well or badly: GOAL_UP is not
 						 tried again */
-#define BOARD_UNIT_SECRETS_READY   (1U << 9) /* STORE_SECRET holds all that the unit asked for */
-#define BOARD_UNIT_WATCHDOG_BIT	   (1U << 10) /* the next TERM is WatchdogSignal= instead */
-#define BOARD_UNIT_FORKED	   (1U << 11) /* its first process ended well; the pid file is waited for */
-#define BOARD_UNIT_STARTED	   (1U << 12) /* its startup probe has passed in this run */
-#define BOARD_UNIT_SIGNALLED	   (1U << 13) /* the signal of this stage of the stop was sent */
+#define BOARD_UNIT_SECRETS_READY (1U << 9)  /* STORE_SECRET holds all that the unit asked for */
+#define BOARD_UNIT_WATCHDOG_BIT	 (1U << 10) /* the next TERM is WatchdogSignal= instead */
+#define BOARD_UNIT_FORKED	 (1U << 11) /* its first process ended well; the pid file is waited for */
+#define BOARD_UNIT_STARTED	 (1U << 12) /* its startup probe has passed in this run */
+#define BOARD_UNIT_SIGNALLED	 (1U << 13) /* the signal of this stage of the stop was sent */
 
 struct board_unit {
 	uint64_t generation; /* of this record; grows by one a flip */
@@ -124,12 +125,12 @@ struct board_unit {
 	uint32_t flags;
 	uint32_t command; /* the next or running command of the state's exec list */
 	uint32_t restarts;
-	uint64_t since_us, since_wall_us;  /* when the state was entered */
-	uint64_t active_us;		   /* when it last became active; 0 never */
-	uint64_t deadline_us;		   /* of the state; USEC_INFINITY none */
-	uint64_t watchdog_us;		   /* when the watchdog bites; USEC_INFINITY none */
-	uint64_t started_us;		   /* when this run of the unit began */
-	uint64_t limit_since_us;	   /* start of the start-limit interval */
+	uint64_t since_us, since_wall_us; /* when the state was entered */
+	uint64_t active_us;		  /* when it last became active; 0 never */
+	uint64_t deadline_us;		  /* of the state; USEC_INFINITY none */
+	uint64_t watchdog_us;		  /* when the watchdog bites; USEC_INFINITY none */
+	uint64_t started_us;		  /* when this run of the unit began */
+	uint64_t limit_since_us;	  /* start of the start-limit interval */
 	uint32_t limit_count;
 	int32_t exit_code;   /* CLD_… of the last main process */
 	int32_t exit_status; /* its status or signal */
@@ -150,8 +151,8 @@ struct board_unit_record {
 
 struct board_manager {
 	uint64_t generation;
-	uint64_t cursor; /* every journal entry up to this one is applied */
-	uint32_t phase;	 /* enum board_phase */
+	uint64_t cursor;      /* every journal entry up to this one is applied */
+	uint32_t phase;	      /* enum board_phase */
 	uint32_t exit_status; /* of the instance, once phase is BOARD_STOPPED or a cause stands */
 	uint32_t cause_unit;  /* the unit that ended the instance, or PLAN_NO_UNIT */
 	uint32_t cause;	      /* enum unit_result of it */

@@ -86,7 +86,8 @@ static void render_json(struct strbuf *buf, enum event_level level, const char *
 	json_object_end(buf);
 }
 
-void event_emit(enum event_level level, const char *event, const char *unit, const char *format, ...)
+void event_emit(enum event_level level, const char *event, const char *unit, const char *format,
+		...)
 {
 	int saved = errno;
 	char message[1024], line[PIPE_BUF];

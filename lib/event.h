@@ -24,8 +24,8 @@ void event_init(const char *name, int is_plain);
  * One line. event is a fixed, kebab-case word that alerts can be keyed on; unit may be NULL; the
  * rest is a sentence for people. Never a value of a secret.
  */
-void event_emit(enum event_level level, const char *event, const char *unit, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void event_emit(enum event_level level, const char *event, const char *unit, const char *format,
+		...) __attribute__((format(printf, 4, 5)));
 
 /* The next line carries "key":value too. At most 8; keys and text are borrowed until then. */
 void event_with_string(const char *key, const char *value);

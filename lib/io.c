@@ -44,7 +44,8 @@ ssize_t io_read_full(int fd, void *data, size_t size)
 
 ssize_t io_read_file(int dirfd, const char *path, char *buffer, size_t size)
 {
-	CLEANUP(fd_closep) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	CLEANUP(fd_closep)
+	int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
 	if (fd < 0)
 		return -errno;

@@ -32,9 +32,9 @@ int journal_map(int fd, bool is_writable, struct journal **ret_journal)
 		return -errno;
 	if ((size_t)st.st_size < sizeof(struct journal))
 		return -EBADMSG;
-	struct journal *journal = mmap(NULL, sizeof(*journal),
-				       is_writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
-				       fd, 0);
+	struct journal *journal =
+		mmap(NULL, sizeof(*journal), is_writable ? PROT_READ | PROT_WRITE : PROT_READ,
+		     MAP_SHARED, fd, 0);
 	if (journal == MAP_FAILED)
 		return -errno;
 	if (journal->magic != JOURNAL_MAGIC || journal->version != JOURNAL_VERSION) {
@@ -47,7 +47,8 @@ int journal_map(int fd, bool is_writable, struct journal **ret_journal)
 
 bool journal_has_room(const struct journal *journal, uint64_t cursor)
 {
-	return atomic_load_explicit(&journal->head, memory_order_relaxed) - cursor < JOURNAL_CAPACITY;
+	return atomic_load_explicit(&journal->head, memory_order_relaxed) - cursor <
+	       JOURNAL_CAPACITY;
 }
 
 void journal_append(struct journal *journal, struct journal_entry *entry)

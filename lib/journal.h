@@ -21,7 +21,7 @@ struct journal_entry {
 	uint64_t seq; /* from 1 */
 	uint64_t time_us;
 	uint32_t kind;
-	int32_t pid;  /* of the exit, or the sender's as PID 1 sees it (0: from outside) */
+	int32_t pid;   /* of the exit, or the sender's as PID 1 sees it (0: from outside) */
 	uint32_t unit; /* exit: where the pid stood on the board */
 	uint32_t slot;
 	int32_t code;	/* exit: CLD_EXITED, CLD_KILLED or CLD_DUMPED; signal: its number */
@@ -33,8 +33,8 @@ struct journal {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t reserved;
-	_Atomic uint64_t head;	  /* seq of the last entry that is complete */
-	_Atomic uint64_t answers; /* liveness: PID 1 adds one when it was asked */
+	_Atomic uint64_t head;	     /* seq of the last entry that is complete */
+	_Atomic uint64_t answers;    /* liveness: PID 1 adds one when it was asked */
 	_Atomic uint64_t deaths[16]; /* of holdfast's own processes, by role, since boot */
 	struct journal_entry entries[JOURNAL_CAPACITY];
 };

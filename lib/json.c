@@ -87,7 +87,8 @@ void json_printable(struct strbuf *buf, const char *text, size_t length)
 	while (at < end) {
 		size_t n = *at < 0x80 ? 1 : json_utf8_length(at, (size_t)(end - at));
 		/* U+0080 to U+009F are control characters too. */
-		bool is_control = *at < 0x20 || *at == 0x7F || (n == 2 && at[0] == 0xC2 && at[1] < 0xA0);
+		bool is_control =
+			*at < 0x20 || *at == 0x7F || (n == 2 && at[0] == 0xC2 && at[1] < 0xA0);
 		if (n == 0 || is_control)
 			strbuf_addc(buf, '?');
 		else

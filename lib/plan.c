@@ -29,8 +29,7 @@ const char *const unit_kind_names[UNIT_KIND_COUNT] = {"service", "target", "sock
 const char *const service_type_names[SERVICE_TYPE_COUNT] = {"simple", "exec", "oneshot", "notify",
 							    "forking"};
 const char *const restart_policy_names[RESTART_COUNT] = {
-	"no",	       "on-success", "on-failure", "on-abnormal",
-	"on-watchdog", "on-abort",   "always",
+	"no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always",
 };
 const char *const kill_mode_names[KILL_MODE_COUNT] = {"control-group", "mixed", "process", "none"};
 const char *const notify_access_names[NOTIFY_ACCESS_COUNT] = {"none", "main", "exec", "all"};
@@ -38,8 +37,7 @@ const char *const protection_level_names[PROTECTION_COUNT] = {"full", "reduced",
 
 static const void *record(const struct plan *plan, enum plan_section section, uint32_t i)
 {
-	return plan->base + plan->header->sections[section].offset +
-	       i * plan_record_sizes[section];
+	return plan->base + plan->header->sections[section].offset + i * plan_record_sizes[section];
 }
 
 static bool section_fits(const struct plan_header *header, int section, size_t size)
@@ -80,16 +78,19 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 {
 	const struct plan_header *header = plan->header;
 	const plan_str strings[] = {
-		unit->name,	 unit->description, unit->file,		     unit->pid_file,
-		unit->user_name, unit->home,	    unit->shell,	     unit->working_directory,
-		unit->root_directory,
+		unit->name,	unit->description,	 unit->file,
+		unit->pid_file, unit->user_name,	 unit->home,
+		unit->shell,	unit->working_directory, unit->root_directory,
 	};
 	const struct {
 		uint32_t value, count;
 	} enums[] = {
-		{unit->kind, UNIT_KIND_COUNT},		 {unit->type, SERVICE_TYPE_COUNT},
-		{unit->restart, RESTART_COUNT},		 {unit->kill_mode, KILL_MODE_COUNT},
-		{unit->notify_access, NOTIFY_ACCESS_COUNT}, {unit->failure_action, UNIT_ACTION_COUNT},
+		{unit->kind, UNIT_KIND_COUNT},
+		{unit->type, SERVICE_TYPE_COUNT},
+		{unit->restart, RESTART_COUNT},
+		{unit->kill_mode, KILL_MODE_COUNT},
+		{unit->notify_access, NOTIFY_ACCESS_COUNT},
+		{unit->failure_action, UNIT_ACTION_COUNT},
 		{unit->success_action, UNIT_ACTION_COUNT},
 	};
 

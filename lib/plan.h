@@ -88,11 +88,11 @@ enum unit_relation {
 	REL_BINDS_TO,
 	REL_PART_OF,
 	REL_CONFLICTS,
-	REL_BEFORE,	/* this one is started before those, and stopped after them */
-	REL_AFTER,	/* inverse of REL_BEFORE; both lists are complete whichever unit said it */
+	REL_BEFORE, /* this one is started before those, and stopped after them */
+	REL_AFTER,  /* inverse of REL_BEFORE; both lists are complete whichever unit said it */
 	REL_ON_FAILURE,
 	REL_ON_SUCCESS,
-	REL_TRIGGERS,	/* a socket unit: its service */
+	REL_TRIGGERS, /* a socket unit: its service */
 	REL_REQUIRED_BY,
 	REL_REQUISITE_OF,
 	REL_WANTED_BY,
@@ -199,11 +199,11 @@ struct plan_secret {
 #define SOCKET_FLAG_ACCEPT (1U << 0)
 
 struct plan_socket {
-	uint32_t unit; /* the socket unit */
+	uint32_t unit;	  /* the socket unit */
 	plan_str address; /* as written: 80, [::1]:80, /run/x, @x */
 	plan_str fd_name;
-	uint32_t domain; /* AF_… */
-	uint32_t type;	 /* SOCK_… */
+	uint32_t domain;	 /* AF_… */
+	uint32_t type;		 /* SOCK_… */
 	uint32_t mode, uid, gid; /* of an AF_UNIX path */
 };
 
@@ -237,26 +237,27 @@ struct plan_statuses {
 };
 
 /* plan_unit.flags */
-#define UNIT_REMAIN_AFTER_EXIT	(1U << 0)
-#define UNIT_WANTED		(1U << 1) /* stands in Units=, or is pulled in by one that does */
-#define UNIT_ESSENTIAL		(1U << 2)
-#define UNIT_SEND_SIGKILL	(1U << 3)
-#define UNIT_SEND_SIGHUP	(1U << 4)
-#define UNIT_IGNORE_SIGPIPE	(1U << 5)
-#define UNIT_NO_NEW_PRIVILEGES	(1U << 6)
-#define UNIT_INHERIT_ENVIRONMENT (1U << 7) /* STORE_ENVIRON below the unit's own (holdfast -- CMD) */
-#define UNIT_PRIVATE_TMP	(1U << 8)
-#define UNIT_PERMISSIONS_START_ONLY (1U << 9)
+#define UNIT_REMAIN_AFTER_EXIT (1U << 0)
+#define UNIT_WANTED	       (1U << 1) /* stands in Units=, or is pulled in by one that does */
+#define UNIT_ESSENTIAL	       (1U << 2)
+#define UNIT_SEND_SIGKILL      (1U << 3)
+#define UNIT_SEND_SIGHUP       (1U << 4)
+#define UNIT_IGNORE_SIGPIPE    (1U << 5)
+#define UNIT_NO_NEW_PRIVILEGES (1U << 6)
+#define UNIT_INHERIT_ENVIRONMENT \
+	(1U << 7) /* STORE_ENVIRON below the unit's own (holdfast -- CMD) */
+#define UNIT_PRIVATE_TMP	       (1U << 8)
+#define UNIT_PERMISSIONS_START_ONLY    (1U << 9)
 #define UNIT_ROOT_DIRECTORY_START_ONLY (1U << 10)
-#define UNIT_IS_MAIN		(1U << 11) /* the command of `holdfast [options] -- CMD` */
-#define UNIT_KILL_GROUP		(1U << 12) /* -g: signals go to the process group */
-#define UNIT_STDIN_INHERIT	(1U << 13) /* CMD keeps the stdin that holdfast was given */
-#define UNIT_OUTPUT_NULL	(1U << 14)
-#define UNIT_ERROR_NULL		(1U << 15)
-#define UNIT_AMBIENT		(1U << 16) /* ambient_capabilities is set */
-#define UNIT_BOUNDING		(1U << 17) /* bounding_capabilities is set */
-#define UNIT_OOM_SCORE		(1U << 18) /* oom_score_adjust is set */
-#define UNIT_NICE		(1U << 19)
+#define UNIT_IS_MAIN		       (1U << 11) /* the command of `holdfast [options] -- CMD` */
+#define UNIT_KILL_GROUP		       (1U << 12) /* -g: signals go to the process group */
+#define UNIT_STDIN_INHERIT	       (1U << 13) /* CMD keeps the stdin that holdfast was given */
+#define UNIT_OUTPUT_NULL	       (1U << 14)
+#define UNIT_ERROR_NULL		       (1U << 15)
+#define UNIT_AMBIENT		       (1U << 16) /* ambient_capabilities is set */
+#define UNIT_BOUNDING		       (1U << 17) /* bounding_capabilities is set */
+#define UNIT_OOM_SCORE		       (1U << 18) /* oom_score_adjust is set */
+#define UNIT_NICE		       (1U << 19)
 
 struct plan_unit {
 	plan_str name, description, file;
@@ -278,7 +279,7 @@ struct plan_unit {
 	uint32_t kill_mode, kill_signal, restart_kill_signal, final_kill_signal, watchdog_signal;
 	uint32_t notify_access;
 	plan_str pid_file;
-	struct plan_range statuses; /* one or none: plan_unit_statuses */
+	struct plan_range statuses;		 /* one or none: plan_unit_statuses */
 	uint32_t failure_action, success_action; /* enum unit_action */
 	uint32_t failure_status, success_status; /* exit status of the instance; 256: the unit's */
 
@@ -350,12 +351,12 @@ struct plan_header {
 	uint32_t health_detail;
 	uint64_t ring_bytes;
 	plan_str image_id, image_version, hostname;
-	plan_str notify_address; /* for $NOTIFY_SOCKET: /run/holdfast/notify or @… */
-	plan_str run_directory;	 /* where the public files lie; empty: nowhere */
+	plan_str notify_address;	/* for $NOTIFY_SOCKET: /run/holdfast/notify or @… */
+	plan_str run_directory;		/* where the public files lie; empty: nowhere */
 	plan_str credentials_directory; /* parent of each unit's; empty: no files can be had */
 	uint32_t uid_log, uid_health, uid_secrets; /* PLAN_NO_ID: they share ours */
-	uint32_t main_unit; /* of PLAN_MAIN_COMMAND, else PLAN_NO_UNIT */
-	uint32_t n_listen;  /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
+	uint32_t main_unit;			   /* of PLAN_MAIN_COMMAND, else PLAN_NO_UNIT */
+	uint32_t n_listen;    /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
 	uint32_t health_port; /* of the first of them that loopback reaches; 0: none */
 	struct plan_range scratch; /* [Scratch]: the instance's own */
 	/* Of PLAN_MAIN_COMMAND. -e: index = the command's status, value = ours; -r: index = signal to

@@ -225,10 +225,8 @@ bool ring_read(const struct ring *ring, uint64_t *cursor, struct ring_entry *ret
 			*ret_entry = entry;
 			*cursor += record_size(entry.length);
 			return true;
-		case AT_END:
-			return false;
-		case OVERTAKEN:
-			*cursor = ring_oldest(ring);
+		case AT_END: return false;
+		case OVERTAKEN: *cursor = ring_oldest(ring);
 		}
 	}
 }

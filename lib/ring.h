@@ -50,8 +50,8 @@ struct ring_emission {
 struct ring_header {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t header_size; /* where the data starts: a page of its own */
-	uint64_t size;	      /* of the data, a power of two */
+	uint32_t header_size;	     /* where the data starts: a page of its own */
+	uint64_t size;		     /* of the data, a power of two */
 	_Atomic uint64_t head, tail; /* positions: end of the newest, start of the oldest record */
 	_Atomic uint64_t last_seq;   /* of the newest record: so many lines were taken in */
 	_Atomic uint32_t emission;   /* which of the two holds */

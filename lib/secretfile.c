@@ -31,9 +31,9 @@ int secretfile_append(int fd, const char *name, const void *value, size_t length
 	const struct iovec parts[] = {
 		{head, sizeof(head)},
 		{(void *)(uintptr_t)name, name_length},
-		{(void *)(uintptr_t)"=", 1},
+		{(void *)(uintptr_t) "=", 1},
 		{(void *)(uintptr_t)value, length},
-		{(void *)(uintptr_t)"\0\0\0", 1 + padded(body) - body},
+		{(void *)(uintptr_t) "\0\0\0", 1 + padded(body) - body},
 	};
 	off_t end = lseek(fd, 0, SEEK_END);
 	if (end < 0)

@@ -17,16 +17,18 @@ static const struct name {
 	char text[8];
 	int number;
 } names[] = {
-	{"HUP", SIGHUP},       {"INT", SIGINT},       {"QUIT", SIGQUIT}, {"ILL", SIGILL},
-	{"TRAP", SIGTRAP},     {"ABRT", SIGABRT},     {"IOT", SIGABRT},	 {"BUS", SIGBUS},
-	{"FPE", SIGFPE},       {"KILL", SIGKILL},     {"USR1", SIGUSR1}, {"SEGV", SIGSEGV},
-	{"USR2", SIGUSR2},     {"PIPE", SIGPIPE},     {"ALRM", SIGALRM}, {"TERM", SIGTERM},
-	{"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},     {"CLD", SIGCHLD},	 {"CONT", SIGCONT},
-	{"STOP", SIGSTOP},     {"TSTP", SIGTSTP},     {"TTIN", SIGTTIN}, {"TTOU", SIGTTOU},
-	{"URG", SIGURG},       {"XCPU", SIGXCPU},     {"XFSZ", SIGXFSZ}, {"VTALRM", SIGVTALRM},
-	{"PROF", SIGPROF},     {"WINCH", SIGWINCH},   {"IO", SIGIO},	 {"POLL", SIGIO},
-	{"PWR", SIGPWR},       {"SYS", SIGSYS},	      {"RTMIN", SIGNALS_RTMIN},
-	{"RTMAX", SIGNALS_RTMAX},
+	{"HUP", SIGHUP},       {"INT", SIGINT},		 {"QUIT", SIGQUIT},
+	{"ILL", SIGILL},       {"TRAP", SIGTRAP},	 {"ABRT", SIGABRT},
+	{"IOT", SIGABRT},      {"BUS", SIGBUS},		 {"FPE", SIGFPE},
+	{"KILL", SIGKILL},     {"USR1", SIGUSR1},	 {"SEGV", SIGSEGV},
+	{"USR2", SIGUSR2},     {"PIPE", SIGPIPE},	 {"ALRM", SIGALRM},
+	{"TERM", SIGTERM},     {"STKFLT", SIGSTKFLT},	 {"CHLD", SIGCHLD},
+	{"CLD", SIGCHLD},      {"CONT", SIGCONT},	 {"STOP", SIGSTOP},
+	{"TSTP", SIGTSTP},     {"TTIN", SIGTTIN},	 {"TTOU", SIGTTOU},
+	{"URG", SIGURG},       {"XCPU", SIGXCPU},	 {"XFSZ", SIGXFSZ},
+	{"VTALRM", SIGVTALRM}, {"PROF", SIGPROF},	 {"WINCH", SIGWINCH},
+	{"IO", SIGIO},	       {"POLL", SIGIO},		 {"PWR", SIGPWR},
+	{"SYS", SIGSYS},       {"RTMIN", SIGNALS_RTMIN}, {"RTMAX", SIGNALS_RTMAX},
 };
 
 static int parse_number(const char *text)
@@ -84,8 +86,8 @@ void signals_name(int number, char ret_name[SIGNALS_NAME_SIZE])
 
 bool signals_is_forwarded(int number)
 {
-	uint64_t never = SIGNALS_FAULTS | SIGNALS_BIT(SIGKILL) | SIGNALS_BIT(SIGSTOP) |
-			 SIGNALS_BIT(SIGCHLD);
+	uint64_t never =
+		SIGNALS_FAULTS | SIGNALS_BIT(SIGKILL) | SIGNALS_BIT(SIGSTOP) | SIGNALS_BIT(SIGCHLD);
 
 	return number >= 1 && number <= SIGNALS_MAX && !(never & SIGNALS_BIT(number));
 }

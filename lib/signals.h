@@ -18,7 +18,7 @@
 
 /* As the kernel has it: bit number - 1. libc's sigset_t hides 32 to 34, which are signals like any
  * other to those who inherit them, so masks go to the kernel directly. */
-#define SIGNALS_BIT(number) (UINT64_C(1) << ((number) - 1))
+#define SIGNALS_BIT(number) (UINT64_C(1) << ((number)-1))
 
 /* 1 … SIGNALS_MAX, or -EINVAL for what names no signal. */
 int signals_parse(const char *text);
@@ -30,8 +30,8 @@ void signals_name(int number, char ret_name[SIGNALS_NAME_SIZE]);
  * Raised by the kernel for what a program did itself (SEGV, ILL, FPE, BUS, TRAP, ABRT, SYS): never a
  * request to pass on. Blocking them would make the fault of whoever blocks them silent.
  */
-#define SIGNALS_FAULTS                                                                             \
-	(SIGNALS_BIT(SIGSEGV) | SIGNALS_BIT(SIGILL) | SIGNALS_BIT(SIGFPE) | SIGNALS_BIT(SIGBUS) |  \
+#define SIGNALS_FAULTS                                                                            \
+	(SIGNALS_BIT(SIGSEGV) | SIGNALS_BIT(SIGILL) | SIGNALS_BIT(SIGFPE) | SIGNALS_BIT(SIGBUS) | \
 	 SIGNALS_BIT(SIGTRAP) | SIGNALS_BIT(SIGABRT) | SIGNALS_BIT(SIGSYS))
 
 /* Can be received, waited for and passed on: not a fault, not KILL or STOP, not CHLD. */

@@ -14,9 +14,12 @@
 #define STORE_VERSION 2
 
 const char *const role_programs[ROLE_COUNT] = {
-	[ROLE_INIT] = "holdfast",	[ROLE_BOOT] = "holdfast-boot",
-	[ROLE_SUPERVISOR] = "holdfast-supervisor", [ROLE_LOG] = "holdfast-log",
-	[ROLE_HEALTH] = "holdfast-health", [ROLE_SECRETS] = "holdfast-secrets",
+	[ROLE_INIT] = "holdfast",
+	[ROLE_BOOT] = "holdfast-boot",
+	[ROLE_SUPERVISOR] = "holdfast-supervisor",
+	[ROLE_LOG] = "holdfast-log",
+	[ROLE_HEALTH] = "holdfast-health",
+	[ROLE_SECRETS] = "holdfast-secrets",
 	[ROLE_CTL] = "holdfastctl",
 };
 
@@ -28,15 +31,13 @@ const uint64_t store_grants[ROLE_COUNT] = {
 			    BIT(STORE_JOURNAL_READ) | BIT(STORE_ENVIRON) | BIT(STORE_PIPE_WRITE) |
 			    BIT(STORE_NOTIFY) | BIT(STORE_SOCKET) | BIT(STORE_SECRET) |
 			    BIT(STORE_SECRET_FILE) | BIT(STORE_CREDENTIALS) | BIT(STORE_CGROUP) |
-			    BIT(STORE_CHANNEL) | BIT(STORE_EVENT_JOURNAL) |
-			    BIT(STORE_EVENT_PHASE) |
+			    BIT(STORE_CHANNEL) | BIT(STORE_EVENT_JOURNAL) | BIT(STORE_EVENT_PHASE) |
 			    BIT(STORE_EVENT_ASK_SUPERVISOR) | BIT(STORE_EVENT_ANSWER),
 	[ROLE_LOG] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING) |
 		     BIT(STORE_CAPTURE) | BIT(STORE_OUTPUT) | BIT(STORE_PIPE_READ),
 	[ROLE_HEALTH] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC) |
-			BIT(STORE_JOURNAL_READ) | BIT(STORE_LISTEN) |
-			BIT(STORE_EVENT_ASK_INIT) | BIT(STORE_EVENT_ASK_SUPERVISOR) |
-			BIT(STORE_EVENT_ANSWER),
+			BIT(STORE_JOURNAL_READ) | BIT(STORE_LISTEN) | BIT(STORE_EVENT_ASK_INIT) |
+			BIT(STORE_EVENT_ASK_SUPERVISOR) | BIT(STORE_EVENT_ANSWER),
 	[ROLE_SECRETS] = BIT(STORE_ENVIRON) | BIT(STORE_SECRET_FILE),
 	[ROLE_CTL] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC),
 };
@@ -59,8 +60,8 @@ int store_create(uint32_t capacity, struct store_table **ret_table)
 	}
 	if (ftruncate(STORE_FD, (off_t)table_size(capacity)) < 0)
 		return -errno;
-	struct store_table *table = mmap(NULL, table_size(capacity), PROT_READ | PROT_WRITE,
-					 MAP_SHARED, STORE_FD, 0);
+	struct store_table *table =
+		mmap(NULL, table_size(capacity), PROT_READ | PROT_WRITE, MAP_SHARED, STORE_FD, 0);
 	if (table == MAP_FAILED)
 		return -errno;
 	table->magic = STORE_MAGIC;

@@ -38,10 +38,10 @@ extern const char *const role_programs[ROLE_COUNT];
 
 enum store_kind {
 	STORE_NONE,
-	STORE_EXEC,	    /* index: role; O_PATH fd of its program, opened at boot */
-	STORE_PLAN,	    /* sealed memfd; lib/plan.h */
-	STORE_PLAN_PUBLIC,  /* the same without values of the environment; a 0444 file where possible */
-	STORE_BOARD,	    /* read-write: the supervisor's alone */
+	STORE_EXEC,	   /* index: role; O_PATH fd of its program, opened at boot */
+	STORE_PLAN,	   /* sealed memfd; lib/plan.h */
+	STORE_PLAN_PUBLIC, /* the same without values of the environment; a 0444 file where possible */
+	STORE_BOARD,	   /* read-write: the supervisor's alone */
 	STORE_BOARD_PUBLIC, /* read-only */
 	STORE_JOURNAL,	    /* read-write: PID 1's alone */
 	STORE_JOURNAL_READ, /* read-only */
@@ -56,13 +56,13 @@ enum store_kind {
 	STORE_LISTEN,	    /* index: which address of [Health] Listen= */
 	STORE_SOCKET,	    /* index: plan socket */
 	STORE_SECRET,	    /* index: unit; what holdfast-secrets filled, NAME=VALUE\0... */
-	STORE_SECRET_FILE,  /* index: plan secret; a source that only root may read, opened at boot */
-	STORE_CREDENTIALS,  /* directory on memory that cannot swap, where there is one */
-	STORE_CGROUP,	    /* directory of our own cgroup2 subtree, where there is one */
-	STORE_CHANNEL,	    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
-	STORE_EVENT_JOURNAL,  /* eventfd: PID 1 appended to the journal -> supervisor */
-	STORE_EVENT_PHASE,    /* eventfd: the instance's phase changed -> PID 1 */
-	STORE_EVENT_ASK_INIT, /* eventfd: are you alive? health -> PID 1 */
+	STORE_SECRET_FILE, /* index: plan secret; a source that only root may read, opened at boot */
+	STORE_CREDENTIALS,	    /* directory on memory that cannot swap, where there is one */
+	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
+	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
+	STORE_EVENT_JOURNAL,	    /* eventfd: PID 1 appended to the journal -> supervisor */
+	STORE_EVENT_PHASE,	    /* eventfd: the instance's phase changed -> PID 1 */
+	STORE_EVENT_ASK_INIT,	    /* eventfd: are you alive? health -> PID 1 */
 	STORE_EVENT_ASK_SUPERVISOR, /* the same -> supervisor */
 	STORE_EVENT_ANSWER,	    /* eventfd: somebody answered -> health */
 	STORE_KIND_COUNT
@@ -96,8 +96,8 @@ struct store_entry {
  * restores it between fork and exec.
  */
 struct store_inherited {
-	uint64_t mask;	  /* signals that were blocked; bit 1 << (number - 1) */
-	uint64_t ignored; /* signals that were ignored; likewise */
+	uint64_t mask;			   /* signals that were blocked; bit 1 << (number - 1) */
+	uint64_t ignored;		   /* signals that were ignored; likewise */
 	uint64_t nofile_soft, nofile_hard; /* RLIMIT_NOFILE; UINT64_MAX: no limit */
 };
 

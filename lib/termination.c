@@ -14,8 +14,8 @@
 
 void termination_write(const char *text)
 {
-	CLEANUP(fd_closep) int fd = open(TERMINATION_LOG, O_WRONLY | O_CLOEXEC | O_NOFOLLOW |
-								  O_NONBLOCK | O_NOCTTY);
+	CLEANUP(fd_closep)
+	int fd = open(TERMINATION_LOG, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || ftruncate(fd, 0) < 0)

@@ -237,8 +237,8 @@ static void put_line(struct capture *capture, uint32_t stream, const struct view
 	if (!is_end) {
 		next.part = entry.part;
 		next.pid = entry.pid;
-		next.part_id = now->part_id ? now->part_id :
-					      atomic_load(&capture->ring->header->last_seq) + 1;
+		next.part_id = now->part_id ? now->part_id
+					    : atomic_load(&capture->ring->header->last_seq) + 1;
 	}
 	if (length >= old) {
 		consumed = length - old;
@@ -298,14 +298,18 @@ static struct view look(const struct capture *capture, uint32_t stream, const ch
 
 	if (now->end == now->start) {
 		uint32_t taken = length < RING_LINE_MAX ? length : RING_LINE_MAX;
-		return (struct view){.text = data, .length = taken, .fresh = taken,
+		return (struct view){.text = data,
+				     .length = taken,
+				     .fresh = taken,
 				     .is_complete = has_end && taken == length};
 	}
 	uint32_t room = SLOT_SIZE - now->end;
 	uint32_t taken = length < room ? length : room;
 	memcpy(slot + now->end, data, taken);
-	return (struct view){.text = slot + now->start, .length = now->end - now->start + taken,
-			     .fresh = taken, .is_complete = has_end && taken == length,
+	return (struct view){.text = slot + now->start,
+			     .length = now->end - now->start + taken,
+			     .fresh = taken,
+			     .is_complete = has_end && taken == length,
 			     .is_in_slot = true};
 }
 
@@ -402,10 +406,10 @@ static ssize_t take_bytes(struct capture *capture, int pipe_fd)
 	ssize_t n;
 
 	do {
-		n = capture->has_splice ?
-			    splice(pipe_fd, NULL, capture->fd, &capture->area->turn_end,
-				   LANDING_SIZE, SPLICE_F_NONBLOCK) :
-			    take_by_read(capture, pipe_fd);
+		n = capture->has_splice
+			    ? splice(pipe_fd, NULL, capture->fd, &capture->area->turn_end,
+				     LANDING_SIZE, SPLICE_F_NONBLOCK)
+			    : take_by_read(capture, pipe_fd);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }

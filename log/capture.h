@@ -16,12 +16,12 @@ struct capture {
 	struct capture_area *area; /* all of it, mapped */
 	char *landing;
 	char *slots;
-	struct ring *ring; /* borrowed */
+	struct ring *ring;	   /* borrowed */
 	const struct board *board; /* borrowed */
 	uint32_t n_units;
 	uint32_t n_streams;
 	uint64_t wall_us; /* when the bytes of this turn were taken: the time of all its lines */
-	bool has_splice; /* without it a kill may lose what one read(2) had taken */
+	bool has_splice;  /* without it a kill may lose what one read(2) had taken */
 };
 
 /*

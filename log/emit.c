@@ -30,14 +30,14 @@
  * thread-safe).
  */
 
-#define BATCH_MAX      (64U << 10)
-#define STACK_SIZE     (64U << 10)
+#define BATCH_MAX	(64U << 10)
+#define STACK_SIZE	(64U << 10)
 #define THREAD_AGAIN_MS 50
-#define WAY_WAIT_MS    5
-#define WAY_BUDGET_US  (100 * USEC_PER_MSEC)
-#define WAY_REFILL     20 /* so many µs bring back one of the budget */
-#define RETRY_FIRST_US USEC_PER_SEC
-#define RETRY_MAX_US   (60 * USEC_PER_SEC)
+#define WAY_WAIT_MS	5
+#define WAY_BUDGET_US	(100 * USEC_PER_MSEC)
+#define WAY_REFILL	20 /* so many µs bring back one of the budget */
+#define RETRY_FIRST_US	USEC_PER_SEC
+#define RETRY_MAX_US	(60 * USEC_PER_SEC)
 
 static struct {
 	struct ring *ring;
@@ -144,12 +144,13 @@ static void count_batch(void)
 static void note_failure(int error)
 {
 	if (!emitter.is_broken)
-		event_emit(EVENT_ERROR, "log-output-failed", NULL,
-			   "cannot write to the output: %s; lines stay in the ring, and new ones make "
-			   "it be tried again",
-			   strerror(error));
-	emitter.retry_us = emitter.is_broken ? MIN(emitter.retry_us * 2, RETRY_MAX_US) :
-					       RETRY_FIRST_US;
+		event_emit(
+			EVENT_ERROR, "log-output-failed", NULL,
+			"cannot write to the output: %s; lines stay in the ring, and new ones make "
+			"it be tried again",
+			strerror(error));
+	emitter.retry_us =
+		emitter.is_broken ? MIN(emitter.retry_us * 2, RETRY_MAX_US) : RETRY_FIRST_US;
 	emitter.retry_at_us = clock_now_us() + emitter.retry_us;
 	emitter.is_broken = true;
 }

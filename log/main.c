@@ -31,11 +31,11 @@
 #include "log/capture.h"
 #include "log/emit.h"
 
-#define EXIT_INTERNAL	 70
-#define TURNS_MAX	 64 /* streams a round */
-#define SIGNAL_TAG	 UINT64_MAX
-#define STOP_DRAIN_US	 (400 * USEC_PER_MSEC)
-#define STOP_EMIT_MS	 500
+#define EXIT_INTERNAL 70
+#define TURNS_MAX     64 /* streams a round */
+#define SIGNAL_TAG    UINT64_MAX
+#define STOP_DRAIN_US (400 * USEC_PER_MSEC)
+#define STOP_EMIT_MS  500
 
 struct log {
 	const struct store_table *store;
@@ -186,12 +186,14 @@ static void report(const struct log *log, int had)
 	strbuf_init(&sandbox, text, sizeof(text));
 	sandbox_describe(&sandbox, had);
 	if (log->has_lost_state)
-		event_emit(EVENT_WARNING, "log-state-lost", NULL,
-			   "the ring or the capture area made no sense and was made anew; lines in it "
-			   "are lost");
+		event_emit(
+			EVENT_WARNING, "log-state-lost", NULL,
+			"the ring or the capture area made no sense and was made anew; lines in it "
+			"are lost");
 	if (!log->capture.has_splice)
-		event_emit(EVENT_WARNING, "log-without-splice", NULL,
-			   "splice(2) is not to be had here: a kill of holdfast-log may lose lines");
+		event_emit(
+			EVENT_WARNING, "log-without-splice", NULL,
+			"splice(2) is not to be had here: a kill of holdfast-log may lose lines");
 	event_with_i64("streams", log->capture.n_streams);
 	event_with_string("sandbox", text);
 	event_emit(EVENT_INFO, "log-started", NULL, "taking lines of %" PRIu32 " streams (%s)",

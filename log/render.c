@@ -98,7 +98,8 @@ static void render_origin(struct renderer *renderer, const struct ring_entry *en
 	renderer->origin_length = (uint32_t)out.length;
 }
 
-static void add_origin(struct renderer *renderer, const struct ring_entry *entry, struct strbuf *out)
+static void add_origin(struct renderer *renderer, const struct ring_entry *entry,
+		       struct strbuf *out)
 {
 	if (renderer->origin_length == 0 || renderer->origin_unit != entry->unit ||
 	    renderer->origin_stream != entry->stream || renderer->origin_pid != entry->pid)
@@ -173,8 +174,8 @@ static void add_own_members(const struct ring_entry *entry, struct strbuf *out)
 	strbuf_addc(out, '"');
 }
 
-static void render_text(struct renderer *renderer, const struct ring_entry *entry,
-			const char *text, struct strbuf *out)
+static void render_text(struct renderer *renderer, const struct ring_entry *entry, const char *text,
+			struct strbuf *out)
 {
 	strbuf_addc(out, '{');
 	add_timestamp(renderer, entry->wall_us, out);
@@ -187,8 +188,8 @@ static void render_text(struct renderer *renderer, const struct ring_entry *entr
 	strbuf_addc(out, '}');
 }
 
-static void render_json(struct renderer *renderer, const struct ring_entry *entry,
-			const char *text, struct strbuf *out)
+static void render_json(struct renderer *renderer, const struct ring_entry *entry, const char *text,
+			struct strbuf *out)
 {
 	if (entry->flags & RING_IS_JSON)
 		render_object(renderer, entry, text, out);
@@ -215,9 +216,8 @@ static void find_message(void *context, struct scan_span key, struct scan_span v
 	if (scan_string_is(key, "msg"))
 		event->message = inside;
 	if (scan_string_is(key, "level"))
-		event->is_serious =
-			scan_string_is(inside, event_level_names[EVENT_WARNING]) ||
-			scan_string_is(inside, event_level_names[EVENT_ERROR]);
+		event->is_serious = scan_string_is(inside, event_level_names[EVENT_WARNING]) ||
+				    scan_string_is(inside, event_level_names[EVENT_ERROR]);
 }
 
 /* The inside of a JSON string for a person's eyes: control characters stay as they were escaped. */
@@ -306,9 +306,8 @@ static bool is_known(const struct renderer *renderer, const struct ring_entry *e
 void render_entry(struct renderer *renderer, const struct ring_entry *entry, const char *text,
 		  struct strbuf *out)
 {
-	static void (*const renderers[LOG_FORMAT_COUNT])(struct renderer *,
-							 const struct ring_entry *, const char *,
-							 struct strbuf *) = {
+	static void (*const renderers[LOG_FORMAT_COUNT])(
+		struct renderer *, const struct ring_entry *, const char *, struct strbuf *) = {
 		[LOG_JSON] = render_json,
 		[LOG_PLAIN] = render_plain,
 		[LOG_RAW] = render_raw,

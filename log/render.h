@@ -24,7 +24,7 @@
 struct renderer {
 	const struct plan *plan; /* borrowed */
 	enum log_format format;
-	uint64_t second;       /* whose text stands in time */
+	uint64_t second; /* whose text stands in time */
 	char time[32];
 	/* The envelope's start as the last line of this stream and pid had it: most lines come in
 	 * runs. */

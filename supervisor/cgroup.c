@@ -17,7 +17,7 @@
 #include "lib/proc.h"
 #include "lib/str.h"
 
-#define DEPTH_MAX 8  /* of cgroups that a service made below its own */
+#define DEPTH_MAX  8  /* of cgroups that a service made below its own */
 #define ROUNDS_MAX 16 /* a process that forks faster than we look */
 
 struct process {
@@ -184,8 +184,8 @@ static int read_all(struct processes *list)
 static bool is_in_sessions(const struct process *process, const int32_t *sessions, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (sessions[i] > 0 && (process->session == sessions[i] ||
-					process->pid == sessions[i]))
+		if (sessions[i] > 0 &&
+		    (process->session == sessions[i] || process->pid == sessions[i]))
 			return true;
 	}
 	return false;
@@ -249,8 +249,8 @@ static int gather(const struct spawner *spawner, uint32_t unit, int32_t session,
 {
 	if (spawner->cgroup_fd < 0)
 		return gather_sessions(spawner, unit, session, list);
-	CLEANUP(fd_closep) int fd =
-		open_directory(spawner->cgroup_fd, plan_unit_name(spawner->plan, unit));
+	CLEANUP(fd_closep)
+	int fd = open_directory(spawner->cgroup_fd, plan_unit_name(spawner->plan, unit));
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	return gather_cgroup(fd, list, 0);
@@ -304,8 +304,8 @@ static int kill_cgroup(const struct spawner *spawner, uint32_t unit)
 	return io_write_file(spawner->cgroup_fd, path, "1");
 }
 
-static int kill_all(const struct spawner *spawner, uint32_t unit, int32_t session, enum kill_who who,
-		    int number)
+static int kill_all(const struct spawner *spawner, uint32_t unit, int32_t session,
+		    enum kill_who who, int number)
 {
 	int total = 0;
 
@@ -343,8 +343,7 @@ int unit_kill(const struct spawner *spawner, uint32_t unit, int32_t session, enu
 			return 1;
 		return signal_one(control_pid, signal);
 	case KILL_WHO_ALL:
-	case KILL_WHO_REST:
-		return kill_all(spawner, unit, session, who, signal);
+	case KILL_WHO_REST: return kill_all(spawner, unit, session, who, signal);
 	}
 	return -EINVAL;
 }

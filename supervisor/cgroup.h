@@ -14,10 +14,10 @@
 #include "supervisor/spawn.h"
 
 enum kill_who {
-	KILL_WHO_MAIN,	/* slot MAIN, or its process group with UNIT_KILL_GROUP */
+	KILL_WHO_MAIN,	  /* slot MAIN, or its process group with UNIT_KILL_GROUP */
 	KILL_WHO_CONTROL, /* slot CONTROL and the rest of its session */
-	KILL_WHO_ALL,	/* everything */
-	KILL_WHO_REST	/* everything but slots MAIN and CONTROL */
+	KILL_WHO_ALL,	  /* everything */
+	KILL_WHO_REST	  /* everything but slots MAIN and CONTROL */
 };
 
 /* The unit's directory below our subtree, made if need be: an fd owned by the caller, -EBADF where

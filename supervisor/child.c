@@ -94,8 +94,8 @@ static int set_parent_death_signal(struct child *child)
 
 static int set_stdin(struct child *child)
 {
-	bool is_inherited = (child->unit->flags & UNIT_STDIN_INHERIT) &&
-			    child->request->phase == EXEC_START;
+	bool is_inherited =
+		(child->unit->flags & UNIT_STDIN_INHERIT) && child->request->phase == EXEC_START;
 
 	if (is_inherited || child->spawner->is_stdin_null)
 		return 0;
@@ -157,7 +157,8 @@ static bool kill_target(const char *text, int number)
 	bool is_group = *text == '-';
 	uint64_t pid;
 
-	if (number < 0 || str_parse_u64(text + is_group, INT32_MAX, &pid) < 0 || pid < (is_group ? 2U : 1U))
+	if (number < 0 || str_parse_u64(text + is_group, INT32_MAX, &pid) < 0 ||
+	    pid < (is_group ? 2U : 1U))
 		return false;
 	return kill(is_group ? -(pid_t)pid : (pid_t)pid, number) == 0;
 }
@@ -235,9 +236,9 @@ static int fail(struct child *child, const struct step *step, int error)
 	event_with_string("step", step->name);
 	event_with_i64("errno", error);
 	event_with_i64("status", status);
-	event_emit(EVENT_ERROR, "setup-failed", child->name, "cannot %s%s%s: %s (exit status %d/%s)",
-		   step->name, child->detail ? ": " : "", child->detail ? child->detail : "",
-		   strerror(error), status, word ? word : "?");
+	event_emit(EVENT_ERROR, "setup-failed", child->name,
+		   "cannot %s%s%s: %s (exit status %d/%s)", step->name, child->detail ? ": " : "",
+		   child->detail ? child->detail : "", strerror(error), status, word ? word : "?");
 	return status;
 }
 

@@ -124,7 +124,7 @@ static long start_new(const struct clone_request *request, bool with_cgroup, int
 	}
 	*request->is_in_cgroup = with_cgroup;
 	long pid = CLONE_CAN_SHARE && !request->is_copy ? start_shared(&arguments, size, request)
-							 : start_copy(&arguments, size, request);
+							: start_copy(&arguments, size, request);
 	if (pid > 0)
 		*ret_pidfd = pidfd;
 	return pid;

@@ -22,11 +22,11 @@ struct clone_request {
 	void *argument;
 	/* Its memory is a copy of ours, so that nothing it reads can stay behind here. */
 	bool is_copy;
-	bool shares_files; /* its fds are ours until it makes them its own */
-	int cgroup_fd;	     /* the cgroup to be born in; -EBADF: ours */
-	bool *is_in_cgroup; /* set before the child runs: false when it must go there itself */
+	bool shares_files;     /* its fds are ours until it makes them its own */
+	int cgroup_fd;	       /* the cgroup to be born in; -EBADF: ours */
+	bool *is_in_cgroup;    /* set before the child runs: false when it must go there itself */
 	_Atomic int32_t *slot; /* where the kernel writes the pid */
-	char *stack;	     /* CLONE_STACK_SIZE bytes, for one child at a time */
+	char *stack;	       /* CLONE_STACK_SIZE bytes, for one child at a time */
 };
 
 /* 0 and *ret_pidfd owned by the caller (or -EBADF), or -errno. */

@@ -61,7 +61,8 @@ static bool has_name(const struct child *child, const char *name, size_t length)
 }
 
 /* Adds NAME=…, unless the name is set. The text, or NULL. */
-static char *add(struct child *child, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static char *add(struct child *child, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 static char *add(struct child *child, const char *format, ...)
 {
 	struct strbuf buf;
@@ -148,8 +149,10 @@ static void add_user(struct child *child)
 static void add_directories(struct child *child)
 {
 	static const char *const names[DIRECTORY_TYPE_COUNT] = {
-		[DIRECTORY_RUNTIME] = "RUNTIME_DIRECTORY", [DIRECTORY_STATE] = "STATE_DIRECTORY",
-		[DIRECTORY_CACHE] = "CACHE_DIRECTORY",	   [DIRECTORY_LOGS] = "LOGS_DIRECTORY",
+		[DIRECTORY_RUNTIME] = "RUNTIME_DIRECTORY",
+		[DIRECTORY_STATE] = "STATE_DIRECTORY",
+		[DIRECTORY_CACHE] = "CACHE_DIRECTORY",
+		[DIRECTORY_LOGS] = "LOGS_DIRECTORY",
 		[DIRECTORY_CONFIGURATION] = "CONFIGURATION_DIRECTORY",
 	};
 	const struct plan *plan = child->spawner->plan;
@@ -315,7 +318,8 @@ static void prepare_environment(struct child *child)
 	add_credentials(child);
 	/* Where PID 1's environment lies below, its PATH comes from there. */
 	if (!(child->unit->flags & UNIT_INHERIT_ENVIRONMENT))
-		(void)add(child, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+		(void)add(child,
+			  "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
 	child->envp[child->n_env] = NULL;
 }
 
@@ -397,8 +401,7 @@ static int map_environ(const struct child *child, const char **ret_data, size_t 
 		return -errno;
 	if (st.st_size == 0)
 		return 0;
-	void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE,
-			  child->environ_fd, 0);
+	void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, child->environ_fd, 0);
 	if (data == MAP_FAILED)
 		return -errno;
 	*ret_data = data;

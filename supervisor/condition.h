@@ -8,4 +8,5 @@ enum condition_answer { CONDITION_HOLDS, CONDITION_UNMET, CONDITION_ASSERT_FAILE
 
 /* All untriggering ones must hold, and one of the triggering ("|") where there are any. *ret_text:
  * the one that did not, as it was written; borrowed from the plan. */
-enum condition_answer condition_check(const struct plan *plan, uint32_t unit, const char **ret_text);
+enum condition_answer condition_check(const struct plan *plan, uint32_t unit,
+				      const char **ret_text);

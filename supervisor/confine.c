@@ -134,12 +134,13 @@ static int accept_mounted(struct child *child, const struct plan_scratch *scratc
 	if (is_bounded_tmpfs(path, size))
 		return 0;
 	strbuf_init(&text, child->text, sizeof(child->text));
-	strbuf_addf(&text,
-		    "%s (nothing can be mounted here, and there is no tmpfs of at most %llu bytes at "
-		    "that path: add to the pod \"volumes: [{name: scratch, emptyDir: {medium: Memory, "
-		    "sizeLimit: %llu}}]\" and to the container \"volumeMounts: [{name: scratch, "
-		    "mountPath: %s}]\")",
-		    path, (unsigned long long)size, (unsigned long long)size, path);
+	strbuf_addf(
+		&text,
+		"%s (nothing can be mounted here, and there is no tmpfs of at most %llu bytes at "
+		"that path: add to the pod \"volumes: [{name: scratch, emptyDir: {medium: Memory, "
+		"sizeLimit: %llu}}]\" and to the container \"volumeMounts: [{name: scratch, "
+		"mountPath: %s}]\")",
+		path, (unsigned long long)size, (unsigned long long)size, path);
 	child->detail = child->text;
 	return -EPERM;
 }
@@ -271,8 +272,8 @@ int confine_mounts(struct child *child)
 
 	if ((range.count == 0 && !wants_tmp) || (child->request->exec->flags & EXEC_FULL_RIGHTS))
 		return 0;
-	bool can_mount = unshare(CLONE_NEWNS) == 0 &&
-			 mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
+	bool can_mount =
+		unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) == 0;
 	int r = wants_tmp ? mount_private_tmp(child, can_mount) : 0;
 	for (uint32_t i = 0; r == 0 && i < range.count; i++)
 		r = mount_scratch(child, plan_scratch(child->spawner->plan, range.first + i),
@@ -376,7 +377,8 @@ int confine_user(struct child *child)
 	if (error == EPERM) {
 		(void)snprintf(child->text, sizeof(child->text),
 			       "uid %u (without CAP_SETUID only our own, %u, can be had: run the "
-			       "container as the unit's user)", uid, child->spawner->uid);
+			       "container as the unit's user)",
+			       uid, child->spawner->uid);
 		child->detail = child->text;
 	}
 	return -error;
@@ -408,12 +410,14 @@ int confine_capabilities(struct child *child)
 		if (!(child->unit->flags & UNIT_BOUNDING) || !keeps_uid(child) ||
 		    !(inheritable & ~child->unit->bounding_capabilities))
 			return 0;
-		return set_capabilities(permitted, inheritable & child->unit->bounding_capabilities);
+		return set_capabilities(permitted,
+					inheritable & child->unit->bounding_capabilities);
 	}
 	if (ambient & ~permitted) {
 		(void)snprintf(child->text, sizeof(child->text),
 			       "AmbientCapabilities= asks for %#llx, of which we lack %#llx",
-			       (unsigned long long)ambient, (unsigned long long)(ambient & ~permitted));
+			       (unsigned long long)ambient,
+			       (unsigned long long)(ambient & ~permitted));
 		child->detail = child->text;
 		return -EPERM;
 	}

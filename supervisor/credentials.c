@@ -83,8 +83,8 @@ static int write_file(struct child *child, int dirfd, const struct plan_secret *
 	child->detail = name;
 	if (strchr(name, '/') || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 		return -EINVAL;
-	CLEANUP(fd_closep) int fd =
-		openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	CLEANUP(fd_closep)
+	int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
 	r = io_write_all(fd, record.value, record.value_length);
@@ -125,8 +125,8 @@ static int write_directory(struct child *child, int parent)
 		return r;
 	if (mkdirat(parent, fresh, 0700) < 0)
 		return -errno;
-	CLEANUP(fd_closep) int fd =
-		openat(parent, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_closep)
+	int fd = openat(parent, fresh, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	r = fill(child, fd);
@@ -147,8 +147,7 @@ static int open_value(struct child *child, const struct secretfile_record *recor
 	CLEANUP(fd_closep) int fd = -EBADF;
 
 	if (child->credentials_fd >= 0)
-		fd = openat(child->credentials_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC,
-			    0600);
+		fd = openat(child->credentials_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (fd < 0)
 		fd = sys_memfd_create("secret", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)

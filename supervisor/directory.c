@@ -83,8 +83,8 @@ static int remove_entry(struct remover *remover, int dirfd, const char *name)
 		return -errno;
 	if (dirfd != remover->top)
 		return move_up(remover, dirfd, name);
-	CLEANUP(fd_closep) int fd =
-		openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_closep)
+	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_dev != remover->device)
@@ -100,8 +100,8 @@ int directory_remove(int dirfd, const char *path, bool keeps_itself)
 	struct remover remover = {0};
 	struct stat st;
 
-	CLEANUP(fd_closep) int fd =
-		openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_closep)
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	remover.top = fd;
@@ -144,8 +144,7 @@ static int own(const struct child *child, int fd, uint32_t mode, bool is_units)
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	bool is_other = is_owned &&
-			(st.st_uid != uid || (gid != PLAN_NO_ID && st.st_gid != gid));
+	bool is_other = is_owned && (st.st_uid != uid || (gid != PLAN_NO_ID && st.st_gid != gid));
 	/* PLAN_NO_ID is chown(2)'s -1: leave it. */
 	if (is_other && fchown(fd, uid, gid) < 0)
 		return errno == EPERM && uid == child->spawner->uid &&
@@ -179,9 +178,8 @@ static int prepare_one(struct child *child, const struct plan_directory *directo
 int directory_prepare(struct child *child)
 {
 	static const int statuses[DIRECTORY_TYPE_COUNT] = {
-		[DIRECTORY_RUNTIME] = 233, [DIRECTORY_STATE] = 238,
-		[DIRECTORY_CACHE] = 239,   [DIRECTORY_LOGS] = 240,
-		[DIRECTORY_CONFIGURATION] = 241,
+		[DIRECTORY_RUNTIME] = 233, [DIRECTORY_STATE] = 238,	    [DIRECTORY_CACHE] = 239,
+		[DIRECTORY_LOGS] = 240,	   [DIRECTORY_CONFIGURATION] = 241,
 	};
 	struct plan_range range = child->unit->directories;
 

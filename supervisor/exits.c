@@ -56,7 +56,8 @@ static void tell_exit(const struct manager *m, const struct journal_entry *entry
 static enum unit_event command_event(const struct manager *m, uint32_t unit,
 				     const struct board_unit *record)
 {
-	struct plan_range range = plan_unit(&m->plan, unit)->exec[unit_entries[record->state].phase];
+	struct plan_range range =
+		plan_unit(&m->plan, unit)->exec[unit_entries[record->state].phase];
 
 	if (record->command + 1 < range.count)
 		return EVENT_UNIT_NEXT;
@@ -86,10 +87,11 @@ static void apply_main_exit(struct manager *m, const struct journal_entry *entry
 		work_fail(record, RESULT_PROTOCOL);
 		transition_advance(m, entry->unit, record, EVENT_UNIT_MAIN_OK);
 	} else {
-		bool remains = (plan->flags & UNIT_REMAIN_AFTER_EXIT) &&
-			       unit_next((enum unit_state)record->state, EVENT_UNIT_MAIN_REMAIN) >= 0;
+		bool remains =
+			(plan->flags & UNIT_REMAIN_AFTER_EXIT) &&
+			unit_next((enum unit_state)record->state, EVENT_UNIT_MAIN_REMAIN) >= 0;
 		transition_advance(m, entry->unit, record,
-				remains ? EVENT_UNIT_MAIN_REMAIN : EVENT_UNIT_MAIN_OK);
+				   remains ? EVENT_UNIT_MAIN_REMAIN : EVENT_UNIT_MAIN_OK);
 	}
 }
 
@@ -212,8 +214,8 @@ void exits_apply(struct manager *m, const struct journal_entry *entry)
 		return;
 	/* The slot first: a death between the two finds the entry again, and its unit with it. */
 	int32_t pid = entry->pid;
-	bool was_there = atomic_compare_exchange_strong(&m->board.slots[entry->unit][entry->slot],
-							&pid, 0);
+	bool was_there =
+		atomic_compare_exchange_strong(&m->board.slots[entry->unit][entry->slot], &pid, 0);
 	CRASH_POINT("exit-slot-cleared");
 	/* A pid that MAINPID= or the pid file has meanwhile replaced. */
 	if (!was_there && pid != 0)

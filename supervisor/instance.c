@@ -176,25 +176,25 @@ static void end_because_of(struct manager *m, uint32_t unit)
 
 	next.cause_unit = unit;
 	next.cause = record->result;
-	next.exit_status = (uint32_t)outcome_instance_status(m->plan.header, plan_unit(&m->plan, unit), record);
+	next.exit_status = (uint32_t)outcome_instance_status(m->plan.header,
+							     plan_unit(&m->plan, unit), record);
 	say_cause(m, unit, record, (int)next.exit_status);
 	CRASH_POINT("cause-told");
 	begin_stop(m, &next, true);
 }
 
 struct survey {
-	bool is_pending;   /* a wanted unit is neither up nor settled */
+	bool is_pending; /* a wanted unit is neither up nor settled */
 	bool is_all_down;
 	bool is_anything_up; /* a service, or something that may start one */
-	bool was_killed;   /* an essential unit had to be */
-	uint32_t ended;	   /* whose end ends the instance, or PLAN_NO_UNIT */
-	uint32_t failed;   /* a failed unit, or PLAN_NO_UNIT */
+	bool was_killed;     /* an essential unit had to be */
+	uint32_t ended;	     /* whose end ends the instance, or PLAN_NO_UNIT */
+	uint32_t failed;     /* a failed unit, or PLAN_NO_UNIT */
 };
 
 static struct survey take_survey(const struct manager *m)
 {
-	struct survey survey = {
-		.is_all_down = true, .ended = PLAN_NO_UNIT, .failed = PLAN_NO_UNIT};
+	struct survey survey = {.is_all_down = true, .ended = PLAN_NO_UNIT, .failed = PLAN_NO_UNIT};
 
 	for (uint32_t unit = 0; unit < m->n_units; unit++) {
 		const struct board_unit *record = board_peek_unit(&m->board, unit);
@@ -224,7 +224,8 @@ static uint32_t status_of_stop(const struct manager *m, const struct survey *sur
 	uint32_t main_unit = m->plan.header->main_unit;
 
 	if (main_unit != PLAN_NO_UNIT)
-		return (uint32_t)outcome_instance_status(m->plan.header, plan_unit(&m->plan, main_unit),
+		return (uint32_t)outcome_instance_status(m->plan.header,
+							 plan_unit(&m->plan, main_unit),
 							 board_peek_unit(&m->board, main_unit));
 	return survey->was_killed ? STATUS_KILLED : 0;
 }

@@ -101,9 +101,9 @@ static void wait_for_events(struct loop *loop)
 {
 	struct epoll_event events[EVENTS_MAX];
 	eventfd_t count;
-	int n = epoll_wait(loop->manager.poll_fd, events, EVENTS_MAX,
-			   clock_poll_ms(MIN(timers_next(&loop->manager),
-					     probe_next_due(&loop->manager))));
+	int n = epoll_wait(
+		loop->manager.poll_fd, events, EVENTS_MAX,
+		clock_poll_ms(MIN(timers_next(&loop->manager), probe_next_due(&loop->manager))));
 
 	for (int i = 0; i < n; i++) {
 		uint64_t source = events[i].data.u64;

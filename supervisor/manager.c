@@ -65,8 +65,8 @@ uint64_t manager_stop_deadline(const struct manager *m)
 
 	if (now->stop_us == 0)
 		return USEC_INFINITY;
-	return clock_add_us(now->stop_us, budget > KEPT_FOR_KILL_US ? budget - KEPT_FOR_KILL_US
-								    : budget / 2);
+	return clock_add_us(now->stop_us,
+			    budget > KEPT_FOR_KILL_US ? budget - KEPT_FOR_KILL_US : budget / 2);
 }
 
 bool manager_is_stopping(const struct manager *m)

@@ -25,13 +25,14 @@
 /* What a unit has beside its record; private, and made again by adoption. */
 struct unit_runtime {
 	int pidfd[SLOT_COUNT]; /* of the process in the slot, or -EBADF */
-	int secret_fd; /* what was fetched for it, or -EBADF; PID 1's store has it too */
+	int secret_fd;	       /* what was fetched for it, or -EBADF; PID 1's store has it too */
 	uint64_t due_us;       /* when something is to be looked at: the earliest of the record's
 				  deadlines and retry_us */
-	uint64_t retry_us;     /* a look at what gives no event (a pid file, leftovers); else infinite */
-	bool is_dirty;	       /* stands in the queue */
-	bool is_watched;       /* its sockets are in the poll set */
-	bool is_being_wanted;  /* goal_want() is at what it needs: a loop ends here */
+	uint64_t
+		retry_us; /* a look at what gives no event (a pid file, leftovers); else infinite */
+	bool is_dirty;	  /* stands in the queue */
+	bool is_watched;  /* its sockets are in the poll set */
+	bool is_being_wanted; /* goal_want() is at what it needs: a loop ends here */
 };
 
 struct manager {
@@ -45,7 +46,7 @@ struct manager {
 	uint32_t *queue; /* of dirty units, a ring of n_units */
 	uint32_t queue_head, queue_count;
 	int channel, event_phase, poll_fd;
-	struct probes *probes; /* supervisor/probe.h */
+	struct probes *probes;	/* supervisor/probe.h */
 	bool must_stop_looking; /* the instance is over */
 };
 

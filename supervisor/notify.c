@@ -17,10 +17,10 @@
 #include "supervisor/exits.h"
 #include "supervisor/transition.h"
 
-#define MESSAGE_MAX	  4096
-#define FDS_MAX		  253 /* SCM_MAX_FD of the kernel: what one datagram can carry */
-#define DRAIN_MAX	  256 /* datagrams a turn, so that a flood cannot keep us from the rest */
-#define EXTEND_MAX_US	  (3600 * USEC_PER_SEC)
+#define MESSAGE_MAX   4096
+#define FDS_MAX	      253 /* SCM_MAX_FD of the kernel: what one datagram can carry */
+#define DRAIN_MAX     256 /* datagrams a turn, so that a flood cannot keep us from the rest */
+#define EXTEND_MAX_US (3600 * USEC_PER_SEC)
 
 /* ---- who sent it */
 
@@ -103,7 +103,8 @@ static void on_watchdog(struct manager *m, uint32_t unit, struct board_unit *rec
 }
 
 /* Text for people, from a service: what is not printable ASCII or UTF-8 must not reach a terminal. */
-static void on_status(struct manager *m, uint32_t unit, struct board_unit *record, const char *value)
+static void on_status(struct manager *m, uint32_t unit, struct board_unit *record,
+		      const char *value)
 {
 	char text[BOARD_TEXT_MAX];
 
@@ -129,7 +130,8 @@ static void on_main_pid(struct manager *m, uint32_t unit, struct board_unit *rec
 			   "MAINPID=%s is no child of holdfast's that could be this unit's", value);
 }
 
-static void on_extend(struct manager *m, uint32_t unit, struct board_unit *record, const char *value)
+static void on_extend(struct manager *m, uint32_t unit, struct board_unit *record,
+		      const char *value)
 {
 	uint64_t extend;
 
@@ -143,10 +145,11 @@ static void on_extend(struct manager *m, uint32_t unit, struct board_unit *recor
 
 static const struct {
 	const char *key;
-	void (*apply)(struct manager *m, uint32_t unit, struct board_unit *record, const char *value);
+	void (*apply)(struct manager *m, uint32_t unit, struct board_unit *record,
+		      const char *value);
 } assignments[] = {
 	/* In the order in which they are applied: the pid before what depends on it, the states last. */
-	{"MAINPID", on_main_pid},   {"STATUS", on_status},	 {"EXTEND_TIMEOUT_USEC", on_extend},
+	{"MAINPID", on_main_pid},  {"STATUS", on_status},	{"EXTEND_TIMEOUT_USEC", on_extend},
 	{"WATCHDOG", on_watchdog}, {"RELOADING", on_reloading}, {"STOPPING", on_stopping},
 	{"READY", on_ready},
 };
@@ -193,7 +196,8 @@ static pid_t take_control(struct msghdr *message)
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = sys_cmsg_next(message, c)) {
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
+		if (c->cmsg_type == SCM_CREDENTIALS &&
+		    c->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
 			struct ucred credentials;
 			memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
 			pid = credentials.pid;
@@ -249,7 +253,8 @@ static bool drain_one(struct manager *m, int socket)
 	if (n < 0)
 		return errno == EINTR;
 	pid_t pid = take_control(&message);
-	bool is_whole = !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && !memchr(text, 0, (size_t)n);
+	bool is_whole =
+		!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && !memchr(text, 0, (size_t)n);
 	if (!is_whole)
 		refuse(pid);
 	else if (find_unit(m, pid, &unit, &slot) && may_speak(m, unit, slot))

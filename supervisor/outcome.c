@@ -65,9 +65,11 @@ bool outcome_wants_restart(const struct plan_unit *unit, const struct plan_statu
 	if (state->result == RESULT_CONDITION || state->result == RESULT_ASSERT ||
 	    state->result == RESULT_DEPENDENCY || state->result == RESULT_START_LIMIT)
 		return false;
-	if (has_exit && plan_status_has(&statuses->restart_prevent, state->exit_code, state->exit_status))
+	if (has_exit &&
+	    plan_status_has(&statuses->restart_prevent, state->exit_code, state->exit_status))
 		return false;
-	if (has_exit && plan_status_has(&statuses->restart_force, state->exit_code, state->exit_status))
+	if (has_exit &&
+	    plan_status_has(&statuses->restart_force, state->exit_code, state->exit_status))
 		return true;
 	bool is_abort = state->result == RESULT_SIGNAL || state->result == RESULT_CORE_DUMP;
 	return policy_covers(unit->restart, state->result, is_abort);
@@ -115,8 +117,8 @@ static int status_of_end(const struct board_unit *state)
 int outcome_instance_status(const struct plan_header *header, const struct plan_unit *unit,
 			    const struct board_unit *state)
 {
-	uint32_t fixed = state->result == RESULT_SUCCESS ? unit->success_status
-							 : unit->failure_status;
+	uint32_t fixed =
+		state->result == RESULT_SUCCESS ? unit->success_status : unit->failure_status;
 	int status = fixed < STATUS_UNIT_OWN ? (int)fixed : status_of_end(state);
 
 	if (!(unit->flags & UNIT_IS_MAIN))

@@ -47,8 +47,9 @@ static const struct plan_probe *plan_of(const struct manager *m, const struct pr
 	return plan_unit_probe(&m->plan, plan_unit(&m->plan, probe->unit), probe->kind);
 }
 
-static const char *const kind_names[PROBE_KIND_COUNT] = {
-	[PROBE_STARTUP] = "startup", [PROBE_LIVENESS] = "liveness", [PROBE_READINESS] = "readiness"};
+static const char *const kind_names[PROBE_KIND_COUNT] = {[PROBE_STARTUP] = "startup",
+							 [PROBE_LIVENESS] = "liveness",
+							 [PROBE_READINESS] = "readiness"};
 
 static bool has_probe(const struct manager *m, uint32_t unit, enum probe_kind kind)
 {
@@ -67,8 +68,8 @@ int probe_init(struct manager *m)
 	for (uint32_t unit = 0; unit < m->n_units; unit++) {
 		for (enum probe_kind kind = 0; kind < PROBE_KIND_COUNT; kind++) {
 			if (has_probe(m, unit, kind) && m->probes->count < count)
-				m->probes->items[m->probes->count++] = (struct probe){
-					.unit = unit, .kind = kind, .fd = -EBADF};
+				m->probes->items[m->probes->count++] =
+					(struct probe){.unit = unit, .kind = kind, .fd = -EBADF};
 		}
 	}
 	return 0;
@@ -247,8 +248,8 @@ static bool ask_by_process(struct manager *m, struct probe *probe)
 	m->runtime[probe->unit].pidfd[SLOT_SPARE] =
 		fd_close(m->runtime[probe->unit].pidfd[SLOT_SPARE]);
 	probe->stage = STAGE_PROCESS;
-	return spawn_process(&m->spawner, &request,
-			     &m->runtime[probe->unit].pidfd[SLOT_SPARE]) == 0;
+	return spawn_process(&m->spawner, &request, &m->runtime[probe->unit].pidfd[SLOT_SPARE]) ==
+	       0;
 }
 
 static void ask(struct manager *m, struct probe *probe)
@@ -283,7 +284,8 @@ static void send_request(struct manager *m, struct probe *probe)
 		    "\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 		    target.path, target.host);
 	probe->stage = STAGE_ANSWER;
-	if (buf.is_cut || send(probe->fd, buf.data, buf.length, MSG_NOSIGNAL) != (ssize_t)buf.length ||
+	if (buf.is_cut ||
+	    send(probe->fd, buf.data, buf.length, MSG_NOSIGNAL) != (ssize_t)buf.length ||
 	    !poll_for(m, probe, EPOLL_CTL_MOD, EPOLLIN))
 		take_answer(m, probe, false);
 }

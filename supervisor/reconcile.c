@@ -190,8 +190,7 @@ static void pull_up(struct manager *m, uint32_t unit)
 		return;
 	}
 	if (waits_for_order(m, unit) || waits_for_dependents(m, unit) ||
-	    waits_for_witnesses(m, unit) ||
-	    any(m, unit, REL_CONFLICTS, is_in_the_way) ||
+	    waits_for_witnesses(m, unit) || any(m, unit, REL_CONFLICTS, is_in_the_way) ||
 	    any(m, unit, REL_CONFLICTED_BY, is_in_the_way))
 		return;
 	start(m, unit);
@@ -256,8 +255,8 @@ static void trigger(struct manager *m, uint32_t unit)
 
 	if (board_peek_manager(&m->board)->stop_us == 0)
 		goal_for_each(m, unit,
-			 record.result == RESULT_SUCCESS ? REL_ON_SUCCESS : REL_ON_FAILURE,
-			 goal_want);
+			      record.result == RESULT_SUCCESS ? REL_ON_SUCCESS : REL_ON_FAILURE,
+			      goal_want);
 	CRASH_POINT("triggered");
 	record = *record_of(m, unit);
 	record.flags &= ~BOARD_UNIT_TRIGGER_PENDING;

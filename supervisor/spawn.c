@@ -100,8 +100,8 @@ static void read_ourselves(struct spawner *spawner)
 	spawner->umask = umask(0);
 	(void)umask((mode_t)spawner->umask);
 	spawner->is_at_root = getcwd(path, sizeof(path)) != NULL && strcmp(path, "/") == 0;
-	spawner->is_stdin_null = fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) &&
-				 st.st_rdev == makedev(1, 3);
+	spawner->is_stdin_null =
+		fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 	read_capabilities(spawner);
 }
 
@@ -218,8 +218,8 @@ static int choose_files(struct child *child)
 	child->error_fd = stream_fd(child, STREAM_STDERR, UNIT_ERROR_NULL);
 	child->secret_fd = child->request->secret_fd;
 	child->credentials_fd = has_secrets ? spawner->credentials_fd : -EBADF;
-	child->environ_fd = child->unit->flags & UNIT_INHERIT_ENVIRONMENT ? spawner->environ_fd
-									  : -EBADF;
+	child->environ_fd =
+		child->unit->flags & UNIT_INHERIT_ENVIRONMENT ? spawner->environ_fd : -EBADF;
 	if (!spawner->has_close_range || child->n_sockets > 0)
 		return 0;
 	if ((r = lower(spawner, LOW_OUTPUT, &child->output_fd)) < 0 ||
@@ -234,7 +234,8 @@ static int choose_files(struct child *child)
 	return 0;
 }
 
-int spawn_process(const struct spawner *spawner, const struct spawn_request *request, int *ret_pidfd)
+int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
+		  int *ret_pidfd)
 {
 	const struct plan_unit *unit = plan_unit(spawner->plan, request->unit);
 	CLEANUP(fd_closep) int cgroup_fd = cgroup_open(spawner, request->unit);
@@ -256,16 +257,17 @@ int spawn_process(const struct spawner *spawner, const struct spawn_request *req
 		r = choose_files(&child);
 	if (r < 0)
 		return r;
-	r = clone_sibling(&(struct clone_request){.run = child_run,
-						  .argument = &child,
-						  .is_copy = is_copy,
-						  .shares_files = child.shares_files,
-						  .cgroup_fd = cgroup_fd,
-						  .is_in_cgroup = &child.is_in_cgroup,
-						  .slot = &spawner->board->slots[request->unit]
-										[request->slot],
-						  .stack = spawner->stack},
-			  ret_pidfd);
+	r = clone_sibling(
+		&(struct clone_request){
+			.run = child_run,
+			.argument = &child,
+			.is_copy = is_copy,
+			.shares_files = child.shares_files,
+			.cgroup_fd = cgroup_fd,
+			.is_in_cgroup = &child.is_in_cgroup,
+			.slot = &spawner->board->slots[request->unit][request->slot],
+			.stack = spawner->stack},
+		ret_pidfd);
 	/* A child that shared our memory and was killed while it told what failed. */
 	event_discard();
 	/* Nothing of ours keeps a secret's file alive but who asked for this. */
@@ -308,7 +310,8 @@ int spawn_helper(const struct spawner *spawner, uint32_t unit, enum role role, c
 		.program = store_find(spawner->store, STORE_EXEC, role),
 		.input_fd = input_fd < 0 ? spawner->null_fd : input_fd,
 		.output_fd = output_fd < 0 ? spawner->null_fd : output_fd,
-		.error_fd = spawner->pipe_write[stream_of_role(plan_unit_count(spawner->plan), role)],
+		.error_fd =
+			spawner->pipe_write[stream_of_role(plan_unit_count(spawner->plan), role)],
 		.argv = argv,
 	};
 
@@ -342,15 +345,33 @@ void spawn_clean_up(const struct spawner *spawner, uint32_t unit)
 const char *spawn_status_name(int status)
 {
 	static const char *const names[] = {
-		[0] = "CHDIR",	      [1] = "NICE",	       [2] = "FDS",
-		[3] = "EXEC",	      [4] = "MEMORY",	       [5] = "LIMITS",
-		[6] = "OOM_ADJUST",   [7] = "SIGNAL_MASK",     [8] = "STDIN",
-		[9] = "STDOUT",	      [10] = "CHROOT",	       [16] = "GROUP",
-		[17] = "USER",	      [18] = "CAPABILITIES",   [19] = "CGROUP",
-		[20] = "SETSID",      [22] = "STDERR",	       [26] = "NAMESPACE",
-		[27] = "NO_NEW_PRIVILEGES", [28] = "SECCOMP",  [33] = "RUNTIME_DIRECTORY",
-		[35] = "CHOWN",	      [38] = "STATE_DIRECTORY", [39] = "CACHE_DIRECTORY",
-		[40] = "LOGS_DIRECTORY", [41] = "CONFIGURATION_DIRECTORY", [43] = "CREDENTIALS",
+		[0] = "CHDIR",
+		[1] = "NICE",
+		[2] = "FDS",
+		[3] = "EXEC",
+		[4] = "MEMORY",
+		[5] = "LIMITS",
+		[6] = "OOM_ADJUST",
+		[7] = "SIGNAL_MASK",
+		[8] = "STDIN",
+		[9] = "STDOUT",
+		[10] = "CHROOT",
+		[16] = "GROUP",
+		[17] = "USER",
+		[18] = "CAPABILITIES",
+		[19] = "CGROUP",
+		[20] = "SETSID",
+		[22] = "STDERR",
+		[26] = "NAMESPACE",
+		[27] = "NO_NEW_PRIVILEGES",
+		[28] = "SECCOMP",
+		[33] = "RUNTIME_DIRECTORY",
+		[35] = "CHOWN",
+		[38] = "STATE_DIRECTORY",
+		[39] = "CACHE_DIRECTORY",
+		[40] = "LOGS_DIRECTORY",
+		[41] = "CONFIGURATION_DIRECTORY",
+		[43] = "CREDENTIALS",
 	};
 
 	if (status < 200 || status >= 200 + (int)ARRAY_COUNT(names))

@@ -74,7 +74,8 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
  *
  * -EINVAL when the caller is init of its PID namespace: the kernel gives such a process no siblings.
  */
-int spawn_process(const struct spawner *spawner, const struct spawn_request *request, int *ret_pidfd);
+int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
+		  int *ret_pidfd);
 
 /*
  * Starts one of holdfast's own programs from the store (ROLE_SECRETS, ROLE_CTL) in SLOT_HELPER of

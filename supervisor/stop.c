@@ -67,8 +67,8 @@ static void signal_processes(const struct manager *m, uint32_t unit,
 {
 	const struct plan_unit *plan = plan_unit(&m->plan, unit);
 	bool is_last = unit_entries[record->state].kill == SIGKILL;
-	bool is_all = plan->kill_mode == KILL_CONTROL_GROUP ||
-		      (plan->kill_mode == KILL_MIXED && is_last);
+	bool is_all =
+		plan->kill_mode == KILL_CONTROL_GROUP || (plan->kill_mode == KILL_MIXED && is_last);
 
 	if (is_all && uses_group(m, record)) {
 		signal_group(m, unit, record, signal);
@@ -185,4 +185,3 @@ int stop_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 	}
 	return stop_when_empty(m, unit, record);
 }
-

@@ -36,7 +36,8 @@ static enum unit_event kill_timeout_event(struct manager *m, uint32_t unit,
 		return stop_end_event(m, unit, record);
 	if (plan_unit(&m->plan, unit)->flags & UNIT_SEND_SIGKILL)
 		return EVENT_UNIT_TIMEOUT;
-	return record->state == UNIT_FINAL_SIGTERM ? stop_end_event(m, unit, record) : EVENT_UNIT_EMPTY;
+	return record->state == UNIT_FINAL_SIGTERM ? stop_end_event(m, unit, record)
+						   : EVENT_UNIT_EMPTY;
 }
 
 static void timed_out(struct manager *m, uint32_t unit)
@@ -65,9 +66,10 @@ static void watchdog_bites(struct manager *m, uint32_t unit)
 
 	work_fail(&record, RESULT_WATCHDOG);
 	record.flags |= BOARD_UNIT_WATCHDOG_BIT;
-	event_emit(EVENT_ERROR, "watchdog", plan_unit_name(&m->plan, unit), "no WATCHDOG=1 came in time");
+	event_emit(EVENT_ERROR, "watchdog", plan_unit_name(&m->plan, unit),
+		   "no WATCHDOG=1 came in time");
 	transition_advance(m, unit, &record,
-			record.state == UNIT_START_POST ? EVENT_UNIT_FAIL : EVENT_UNIT_WATCHDOG);
+			   record.state == UNIT_START_POST ? EVENT_UNIT_FAIL : EVENT_UNIT_WATCHDOG);
 }
 
 void timers_check(struct manager *m, uint64_t now)
@@ -92,4 +94,3 @@ uint64_t timers_next(const struct manager *m)
 		due = MIN(due, m->runtime[unit].due_us);
 	return due;
 }
-

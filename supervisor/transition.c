@@ -87,8 +87,9 @@ static void enter_record(struct manager *m, uint32_t unit, struct board_unit *re
 		forget_last_run(record);
 	count_end(record, event);
 	record->command = event == EVENT_UNIT_NEXT ? record->command + 1 : 0;
-	record->deadline_us = event == EVENT_UNIT_NEXT ? record->deadline_us
-						       : deadline_of(m, unit, record, from, to, now);
+	record->deadline_us = event == EVENT_UNIT_NEXT
+				      ? record->deadline_us
+				      : deadline_of(m, unit, record, from, to, now);
 	record->state = to;
 	record->flags &= ~BOARD_UNIT_SIGNALLED;
 	if (from != to) {
@@ -125,8 +126,9 @@ static void tell(const struct manager *m, uint32_t unit, const struct board_unit
 		[UNIT_STOP_SIGTERM] = {EVENT_INFO, "unit-stopping", "is being stopped"},
 		[UNIT_STOP_SIGKILL] = {EVENT_WARNING, "unit-killing",
 				       "did not end in time and is being killed"},
-		[UNIT_FINAL_SIGKILL] = {EVENT_WARNING, "unit-killing",
-					"left processes that did not end in time and are being killed"},
+		[UNIT_FINAL_SIGKILL] =
+			{EVENT_WARNING, "unit-killing",
+			 "left processes that did not end in time and are being killed"},
 		[UNIT_INACTIVE] = {EVENT_INFO, "unit-down", "is down"},
 		[UNIT_AUTO_RESTART] = {EVENT_WARNING, "unit-restarting", "will be started again"},
 		[UNIT_FAILED] = {EVENT_ERROR, "unit-failed", "has failed"},
@@ -144,26 +146,28 @@ static void tell(const struct manager *m, uint32_t unit, const struct board_unit
 		event_with_i64("pid", manager_pid(m, unit, SLOT_MAIN));
 	if (record->state == UNIT_AUTO_RESTART) {
 		event_with_i64("restarts", record->restarts);
-		event_with_i64("delay_ms", (int64_t)((record->deadline_us - record->since_us) /
-						     USEC_PER_MSEC));
+		event_with_i64("delay_ms",
+			       (int64_t)((record->deadline_us - record->since_us) / USEC_PER_MSEC));
 	}
-	event_emit(lines[record->state].level, lines[record->state].event, plan_unit_name(&m->plan, unit), "%s %s",
-		   plan_unit_name(&m->plan, unit), lines[record->state].text);
+	event_emit(lines[record->state].level, lines[record->state].event,
+		   plan_unit_name(&m->plan, unit), "%s %s", plan_unit_name(&m->plan, unit),
+		   lines[record->state].text);
 }
 
 void transition_advance(struct manager *m, uint32_t unit, struct board_unit *record,
-		     enum unit_event event)
+			enum unit_event event)
 {
 	for (;;) {
 		int next = unit_next((enum unit_state)record->state, event);
 		if (next < 0) {
-			event_emit(EVENT_ERROR, "illegal-transition", plan_unit_name(&m->plan, unit),
-				   "%s has no meaning in state %s", unit_event_names[event],
-				   unit_state_names[record->state]);
+			event_emit(EVENT_ERROR, "illegal-transition",
+				   plan_unit_name(&m->plan, unit), "%s has no meaning in state %s",
+				   unit_event_names[event], unit_state_names[record->state]);
 			manager_publish(m, unit, record);
 			return;
 		}
-		if (unit_is_down((enum unit_state)next) && !unit_is_down((enum unit_state)record->state)) {
+		if (unit_is_down((enum unit_state)next) &&
+		    !unit_is_down((enum unit_state)record->state)) {
 			spawn_clean_up(&m->spawner, unit);
 			CRASH_POINT("cleaned-up");
 		}

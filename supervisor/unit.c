@@ -12,21 +12,21 @@ const char *const unit_event_names[UNIT_EVENT_COUNT] = {
 #define TO(state) ((uint8_t)(UNIT_##state + 1))
 
 /* A unit that is on its way up and is given up goes straight to killing what it has started. */
-#define GIVE_UP                                                                                    \
-	[EVENT_UNIT_FAIL] = TO(STOP_SIGTERM), [EVENT_UNIT_TIMEOUT] = TO(STOP_SIGTERM),             \
+#define GIVE_UP                                                                        \
+	[EVENT_UNIT_FAIL] = TO(STOP_SIGTERM), [EVENT_UNIT_TIMEOUT] = TO(STOP_SIGTERM), \
 	[EVENT_UNIT_STOP] = TO(STOP_SIGTERM), [EVENT_UNIT_MAIN_FAIL] = TO(STOP_SIGTERM)
 
 /* Where a unit is on its way down, its processes' ends and further wishes change nothing. */
-#define GOING_DOWN(state)                                                                          \
-	[EVENT_UNIT_STOP] = TO(state), [EVENT_UNIT_MAIN_OK] = TO(state),                           \
+#define GOING_DOWN(state)                                                \
+	[EVENT_UNIT_STOP] = TO(state), [EVENT_UNIT_MAIN_OK] = TO(state), \
 	[EVENT_UNIT_MAIN_FAIL] = TO(state)
 
-#define ENDS                                                                                       \
-	[EVENT_UNIT_END_CLEAN] = TO(INACTIVE), [EVENT_UNIT_END_FAILED] = TO(FAILED),               \
+#define ENDS                                                                         \
+	[EVENT_UNIT_END_CLEAN] = TO(INACTIVE), [EVENT_UNIT_END_FAILED] = TO(FAILED), \
 	[EVENT_UNIT_END_RESTART] = TO(AUTO_RESTART), [EVENT_UNIT_END_AGAIN] = TO(INACTIVE)
 
-#define BEGINS                                                                                     \
-	[EVENT_UNIT_START] = TO(FETCHING), [EVENT_UNIT_REFUSE] = TO(FAILED),                       \
+#define BEGINS                                                               \
+	[EVENT_UNIT_START] = TO(FETCHING), [EVENT_UNIT_REFUSE] = TO(FAILED), \
 	[EVENT_UNIT_SKIP] = TO(INACTIVE)
 
 static const uint8_t table[UNIT_STATE_COUNT][UNIT_EVENT_COUNT] = {

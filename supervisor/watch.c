@@ -23,8 +23,7 @@ static bool is_wanted(const struct manager *m, uint32_t socket_unit)
 		return false;
 	const struct board_unit *socket = board_peek_unit(&m->board, socket_unit);
 	const struct board_unit *record = board_peek_unit(&m->board, service);
-	return unit_is_up((enum unit_state)socket->state) &&
-	       record->state == UNIT_INACTIVE &&
+	return unit_is_up((enum unit_state)socket->state) && record->state == UNIT_INACTIVE &&
 	       (record->goal == GOAL_DOWN || (record->flags & BOARD_UNIT_SETTLED));
 }
 
@@ -36,7 +35,8 @@ static void set_polled(struct manager *m, uint32_t socket_unit, bool is_on)
 		int fd = store_find(m->store, STORE_SOCKET, i);
 		struct epoll_event event = {.events = EPOLLIN, .data.u64 = WATCH_SOCKET | i};
 		if (fd >= 0)
-			(void)epoll_ctl(m->poll_fd, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd, &event);
+			(void)epoll_ctl(m->poll_fd, is_on ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, fd,
+					&event);
 	}
 }
 

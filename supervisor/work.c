@@ -14,7 +14,7 @@
 #include "supervisor/stop.h"
 
 const struct plan_exec *work_current_command(const struct manager *m, uint32_t unit,
-					       const struct board_unit *record)
+					     const struct board_unit *record)
 {
 	int phase = unit_entries[record->state].phase;
 
@@ -26,11 +26,11 @@ const struct plan_exec *work_current_command(const struct manager *m, uint32_t u
 }
 
 /* A forking service's first process is not its main process; in START every other one is. */
-enum board_slot work_slot(const struct manager *m, uint32_t unit,
-				       enum unit_state state)
+enum board_slot work_slot(const struct manager *m, uint32_t unit, enum unit_state state)
 {
-	return state == UNIT_START && plan_unit(&m->plan, unit)->type != SERVICE_FORKING ? SLOT_MAIN
-										  : SLOT_CONTROL;
+	return state == UNIT_START && plan_unit(&m->plan, unit)->type != SERVICE_FORKING
+		       ? SLOT_MAIN
+		       : SLOT_CONTROL;
 }
 
 const char *work_exit_word(int code)
@@ -111,15 +111,13 @@ static int after_start_post(const struct manager *m, uint32_t unit, const struct
 	const struct plan_unit *plan = plan_unit(&m->plan, unit);
 	bool is_process = plan->kind == UNIT_SERVICE && plan->type != SERVICE_ONESHOT;
 
-	if (plan->kind != UNIT_SERVICE ||
-	    (is_process && !(record->flags & BOARD_UNIT_MAIN_EXITED)))
+	if (plan->kind != UNIT_SERVICE || (is_process && !(record->flags & BOARD_UNIT_MAIN_EXITED)))
 		return EVENT_UNIT_DONE;
 	return plan->flags & UNIT_REMAIN_AFTER_EXIT ? EVENT_UNIT_DONE_EXITED : EVENT_UNIT_DONE_OVER;
 }
 
 /* What ends the state when its last command has ended well. */
-int work_after_commands(const struct manager *m, uint32_t unit,
-				const struct board_unit *record)
+int work_after_commands(const struct manager *m, uint32_t unit, const struct board_unit *record)
 {
 	return record->state == UNIT_START_POST ? after_start_post(m, unit, record)
 						: EVENT_UNIT_DONE;
@@ -139,8 +137,8 @@ static int begin_command(struct manager *m, uint32_t unit, struct board_unit *re
 		return work_after_commands(m, unit, record);
 	int r = spawn_command(m, unit, record, exec);
 	if (r < 0) {
-		event_emit(EVENT_ERROR, "spawn-failed", plan_unit_name(&m->plan, unit), "cannot start %s: %s",
-			   plan_string(&m->plan, exec->path), strerror(-r));
+		event_emit(EVENT_ERROR, "spawn-failed", plan_unit_name(&m->plan, unit),
+			   "cannot start %s: %s", plan_string(&m->plan, exec->path), strerror(-r));
 		work_fail(record, RESULT_RESOURCES);
 		return EVENT_UNIT_FAIL;
 	}
@@ -154,7 +152,8 @@ static int begin_command(struct manager *m, uint32_t unit, struct board_unit *re
 
 static int begin_fetch(struct manager *m, uint32_t unit, struct board_unit *record)
 {
-	if (plan_unit(&m->plan, unit)->secrets.count == 0 || (record->flags & BOARD_UNIT_SECRETS_READY))
+	if (plan_unit(&m->plan, unit)->secrets.count == 0 ||
+	    (record->flags & BOARD_UNIT_SECRETS_READY))
 		return EVENT_UNIT_DONE;
 	int r = fetch_begin(m, unit);
 	if (r == 0)
@@ -187,4 +186,3 @@ int work_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 		return EVENT_UNIT_MAIN_OK;
 	return NO_EVENT;
 }
-

@@ -99,7 +99,8 @@ static void print_element(const struct strbuf *line, size_t i)
 	printf("%s%s", i > 0 ? "," : "", line->data);
 }
 
-static void print_diags(const struct check *check, const struct diag_list *list, struct strbuf *line)
+static void print_diags(const struct check *check, const struct diag_list *list,
+			struct strbuf *line)
 {
 	for (size_t i = 0; i < list->count; i++) {
 		const struct diag *diag = &list->items[i];

@@ -112,8 +112,8 @@ void *arena_grow(struct arena *arena, void *items, size_t count, size_t *capacit
 
 void strings_add(struct arena *arena, struct strings *list, const char *text)
 {
-	list->items = arena_grow(arena, list->items, list->count, &list->capacity,
-				 sizeof(*list->items));
+	list->items =
+		arena_grow(arena, list->items, list->count, &list->capacity, sizeof(*list->items));
 	list->items[list->count++] = text;
 }
 

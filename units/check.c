@@ -34,7 +34,8 @@ static void settle_times(struct unit *unit)
 		plan->restart_max_us = plan->restart_us;
 	if (!unit->has_restart_kill_signal)
 		plan->restart_kill_signal = plan->kill_signal;
-	if (!unit->has_notify_access && (plan->type == SERVICE_NOTIFY || plan->watchdog_us != PLAN_INFINITY_US))
+	if (!unit->has_notify_access &&
+	    (plan->type == SERVICE_NOTIFY || plan->watchdog_us != PLAN_INFINITY_US))
 		plan->notify_access = NOTIFY_MAIN;
 }
 
@@ -200,14 +201,16 @@ void check_stop_budget(struct units *units)
 	if (!found || budget == PLAN_INFINITY_US)
 		return;
 	if (worst == PLAN_INFINITY_US)
-		report_warning(&units->report, at_of(found, &at),
-			       "%s may take for ever to stop: it will be clipped to StopTimeoutSec= "
-			       "(%llu s), its last 2 s kept for KILL and the dump",
-			       found->name.full, (unsigned long long)(budget / USEC_PER_SEC));
+		report_warning(
+			&units->report, at_of(found, &at),
+			"%s may take for ever to stop: it will be clipped to StopTimeoutSec= "
+			"(%llu s), its last 2 s kept for KILL and the dump",
+			found->name.full, (unsigned long long)(budget / USEC_PER_SEC));
 	else
-		report_warning(&units->report, at_of(found, &at),
-			       "%s, with what is stopped after it, may take %llu s: it will be clipped "
-			       "to StopTimeoutSec= (%llu s), its last 2 s kept for KILL and the dump",
-			       found->name.full, (unsigned long long)(worst / USEC_PER_SEC),
-			       (unsigned long long)(budget / USEC_PER_SEC));
+		report_warning(
+			&units->report, at_of(found, &at),
+			"%s, with what is stopped after it, may take %llu s: it will be clipped "
+			"to StopTimeoutSec= (%llu s), its last 2 s kept for KILL and the dump",
+			found->name.full, (unsigned long long)(worst / USEC_PER_SEC),
+			(unsigned long long)(budget / USEC_PER_SEC));
 }

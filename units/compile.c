@@ -59,8 +59,8 @@ static const char *image_field(struct units *units, const char *variable, const 
 
 static void load(struct units *units)
 {
-	units->hostname = arena_string(&units->arena,
-				       units->request.hostname ? units->request.hostname : "");
+	units->hostname =
+		arena_string(&units->arena, units->request.hostname ? units->request.hostname : "");
 	units->image_id = arena_string(&units->arena, image_field(units, "IMAGE_ID", "%M"));
 	units->image_version =
 		arena_string(&units->arena, image_field(units, "IMAGE_VERSION", "%A"));
@@ -142,7 +142,8 @@ struct units_summary units_summary(const struct units *units, size_t i)
 	return (struct units_summary){
 		.name = unit->name.full,
 		.file = unit->file,
-		.type = unit->name.kind == UNIT_SERVICE ? service_type_names[unit->plan.type] : NULL,
+		.type = unit->name.kind == UNIT_SERVICE ? service_type_names[unit->plan.type]
+							: NULL,
 		.is_wanted = unit->plan.flags & UNIT_WANTED,
 		.is_essential = unit->plan.flags & UNIT_ESSENTIAL,
 	};

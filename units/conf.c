@@ -61,9 +61,10 @@ static void parse_stop_timeout(const struct parse *parse, void *target)
 		parse_error(parse, 0, "\"%s\": expected a time span such as 25 or 1min 30s",
 			    parse->value);
 	else if (us < 3 * USEC_PER_SEC)
-		parse_error(parse, 0,
-			    "\"%s\": expected at least 3 s, of which 2 are kept for KILL and the dump",
-			    parse->value);
+		parse_error(
+			parse, 0,
+			"\"%s\": expected at least 3 s, of which 2 are kept for KILL and the dump",
+			parse->value);
 	else
 		*(uint64_t *)target = us;
 }
@@ -106,11 +107,13 @@ static void parse_health_listen(const struct parse *parse, void *target)
 		if (strcmp(word, "none") == 0)
 			continue;
 		if (is_listen(word))
-			settings_add(&parse->units->arena, list, word, lex_where(parse->item, offset));
+			settings_add(&parse->units->arena, list, word,
+				     lex_where(parse->item, offset));
 		else
-			parse_error(parse, offset,
-				    "\"%s\": expected :PORT, ADDRESS:PORT with a numeric address, or none",
-				    word);
+			parse_error(
+				parse, offset,
+				"\"%s\": expected :PORT, ADDRESS:PORT with a numeric address, or none",
+				word);
 	}
 }
 
@@ -126,7 +129,8 @@ static void parse_unit_path(const struct parse *parse, void *target)
 	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {
 		char *path = parse_absolute(parse, word, offset);
 		if (path)
-			settings_add(&parse->units->arena, list, path, lex_where(parse->item, offset));
+			settings_add(&parse->units->arena, list, path,
+				     lex_where(parse->item, offset));
 	}
 }
 
@@ -138,7 +142,8 @@ static const struct directive conf_directives[] = {
 	{"Holdfast", "ReadOnlyRoot", parse_enum, FIELD(root), ROOT_MODE_COUNT, root_words},
 	{"Holdfast", "Shells", parse_enum, FIELD(shells), SHELLS_MODE_COUNT, shells_words},
 	{"Holdfast", "Room", parse_room, FIELD(no_room), 0, NULL},
-	{"Holdfast", "LogFormat", parse_log_format, FIELD(log_format), LOG_FORMAT_COUNT, format_words},
+	{"Holdfast", "LogFormat", parse_log_format, FIELD(log_format), LOG_FORMAT_COUNT,
+	 format_words},
 	{"Holdfast", "DrainSec", parse_span, FIELD(drain_us), 0, NULL},
 	{"Holdfast", "StopTimeoutSec", parse_stop_timeout, FIELD(stop_timeout_us), 0, NULL},
 	{"Holdfast", "FailedBoot", parse_enum, FIELD(failed_boot), FAILED_BOOT_COUNT,
@@ -231,7 +236,8 @@ static void apply_identity(const struct parse *parse)
 	if (str_starts(parse->value, "cmdline:"))
 		value = kernel_argument(units, parse->value + strlen("cmdline:"));
 	else if (str_starts(parse->value, "imds:"))
-		parse_warning(parse, 0, "imds: comes with the hosts, which this version does not boot");
+		parse_warning(parse, 0,
+			      "imds: comes with the hosts, which this version does not boot");
 	else
 		parse_error(parse, 0, "expected cmdline:WORD or imds:PATH");
 	if (value)
@@ -246,10 +252,16 @@ static const struct {
 	void (*apply)(const struct parse *parse);
 	bool is_for_hosts;
 } sections[] = {
-	{"Holdfast", NULL, false}, {"Health", NULL, false},   {"Log", NULL, false},
-	{"Scratch", apply_scratch, false}, {"Identity", apply_identity, false},
-	{"Secrets", NULL, true},   {"Sysctl", NULL, true},    {"Modules", NULL, true},
-	{"Network", NULL, true},   {"Dump", NULL, true},
+	{"Holdfast", NULL, false},
+	{"Health", NULL, false},
+	{"Log", NULL, false},
+	{"Scratch", apply_scratch, false},
+	{"Identity", apply_identity, false},
+	{"Secrets", NULL, true},
+	{"Sysctl", NULL, true},
+	{"Modules", NULL, true},
+	{"Network", NULL, true},
+	{"Dump", NULL, true},
 };
 
 static int find_section(const char *name)
@@ -286,14 +298,15 @@ static void say_unknown_key(struct units *units, const char *section, const stru
 			names[n++] = d->key;
 		} else if (strcmp(d->key, item->key) == 0) {
 			report_unknown(&units->report, &item->at,
-				       "%s= does not belong in [%s]: expected it in [%s]", item->key,
-				       section, d->section);
+				       "%s= does not belong in [%s]: expected it in [%s]",
+				       item->key, section, d->section);
 			return;
 		}
 	}
 	const char *nearest = value_nearest(item->key, names, n);
-	report_unknown(&units->report, &item->at, "unknown key %s= in [%s]%s%s%s", item->key, section,
-		       nearest ? ": did you mean " : "", nearest ? nearest : "", nearest ? "=?" : "");
+	report_unknown(&units->report, &item->at, "unknown key %s= in [%s]%s%s%s", item->key,
+		       section, nearest ? ": did you mean " : "", nearest ? nearest : "",
+		       nearest ? "=?" : "");
 }
 
 static void apply(struct units *units, int section, const struct lex_item *item)
@@ -314,9 +327,10 @@ static void apply(struct units *units, int section, const struct lex_item *item)
 	if (parse.directive)
 		parse.directive->parse(&parse, (char *)&units->conf + parse.directive->offset);
 	else if (sections[section].is_for_hosts)
-		report_warning(&units->report, &item->at,
-			       "%s= in [%s] is for hosts, which this version does not boot: passed over",
-			       item->key, sections[section].name);
+		report_warning(
+			&units->report, &item->at,
+			"%s= in [%s] is for hosts, which this version does not boot: passed over",
+			item->key, sections[section].name);
 	else if (!str_starts(item->key, "X-"))
 		say_unknown_key(units, sections[section].name, item);
 }
@@ -344,7 +358,8 @@ static void read_text(struct units *units, const char *text, size_t size)
 				say_unknown_section(units, &item.at, item.key);
 		} else if (!has_section) {
 			report_error(&units->report, &item.at,
-				     "%s= outside of a section: expected [Section] first", item.key);
+				     "%s= outside of a section: expected [Section] first",
+				     item.key);
 		} else if (section >= 0) {
 			apply(units, section, &item);
 		}
@@ -366,7 +381,8 @@ static void read_conf_file(struct units *units)
 		report_error(&units->report, &at, "the file is too big: expected at most %u bytes",
 			     LEX_FILE_MAX);
 	else if (r < 0)
-		report_failure(&units->report, &at, EX_NOINPUT, "cannot be read: %s", source_strerror(-r));
+		report_failure(&units->report, &at, EX_NOINPUT, "cannot be read: %s",
+			       source_strerror(-r));
 	else
 		read_text(units, text, size);
 }
@@ -466,16 +482,16 @@ static void add_scratch_lines(struct units *units, struct strings *lines)
 {
 	for (size_t i = 0; i < units->conf.scratch.count; i++) {
 		const struct scratch *s = &units->conf.scratch.items[i];
-		strings_add(&units->arena, lines,
-			    arena_printf(&units->arena,
-					 "Scratch.%s=size=%llu,nr_inodes=%llu%s%s%s", s->path,
-					 (unsigned long long)s->size_bytes,
-					 (unsigned long long)s->nr_inodes,
-					 s->flags & SCRATCH_OWN_MODE
-						 ? arena_printf(&units->arena, ",mode=%04o", s->mode)
-						 : "",
-					 s->flags & SCRATCH_EXEC ? ",exec" : "",
-					 s->flags & SCRATCH_READ_ONLY ? ",ro" : ""));
+		strings_add(
+			&units->arena, lines,
+			arena_printf(&units->arena, "Scratch.%s=size=%llu,nr_inodes=%llu%s%s%s",
+				     s->path, (unsigned long long)s->size_bytes,
+				     (unsigned long long)s->nr_inodes,
+				     s->flags & SCRATCH_OWN_MODE
+					     ? arena_printf(&units->arena, ",mode=%04o", s->mode)
+					     : "",
+				     s->flags & SCRATCH_EXEC ? ",exec" : "",
+				     s->flags & SCRATCH_READ_ONLY ? ",ro" : ""));
 	}
 }
 

@@ -11,8 +11,8 @@ void settings_add(struct arena *arena, struct settings *list, const char *text, 
 	*LIST_ADD(arena, list) = (struct setting){text, at};
 }
 
-__attribute__((format(printf, 2, 0))) static const char *
-with_key(const struct parse *parse, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static const char *with_key(const struct parse *parse,
+								  const char *format, va_list args)
 {
 	struct arena *arena = &parse->units->arena;
 
@@ -135,7 +135,8 @@ void parse_flag(const struct parse *parse, void *target)
 		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
 		return;
 	}
-	*flags = is_set ? *flags | parse->directive->argument : *flags & ~parse->directive->argument;
+	*flags =
+		is_set ? *flags | parse->directive->argument : *flags & ~parse->directive->argument;
 }
 
 void parse_answer(const struct parse *parse, void *target)
@@ -210,7 +211,8 @@ void parse_enum(const struct parse *parse, void *target)
 {
 	char words[256];
 
-	if (value_enum(parse->value, parse->directive->data, parse->directive->argument, target) == 0)
+	if (value_enum(parse->value, parse->directive->data, parse->directive->argument, target) ==
+	    0)
 		return;
 	value_enum_words(parse->directive->data, parse->directive->argument, words, sizeof(words));
 	parse_error(parse, 0, "\"%s\": expected %s", parse->value, words);

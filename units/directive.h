@@ -46,20 +46,21 @@ char *parse_word(const struct parse *parse, const char **at, unsigned flags, siz
 char *parse_absolute(const struct parse *parse, const char *text, size_t offset);
 
 /* Readers of values; target's type behind each. */
-void parse_text(const struct parse *parse, void *target);	/* const char * */
-void parse_setting(const struct parse *parse, void *target);	/* struct setting */
-void parse_path(const struct parse *parse, void *target);	/* struct setting, absolute */
-void parse_list(const struct parse *parse, void *target);	/* struct settings; words */
-void parse_flag(const struct parse *parse, void *target);	/* uint32_t; argument: the bit */
-void parse_answer(const struct parse *parse, void *target);	/* int: enum answer */
-void parse_span(const struct parse *parse, void *target);	/* uint64_t, µs */
+void parse_text(const struct parse *parse, void *target);    /* const char * */
+void parse_setting(const struct parse *parse, void *target); /* struct setting */
+void parse_path(const struct parse *parse, void *target);    /* struct setting, absolute */
+void parse_list(const struct parse *parse, void *target);    /* struct settings; words */
+void parse_flag(const struct parse *parse, void *target);    /* uint32_t; argument: the bit */
+void parse_answer(const struct parse *parse, void *target);  /* int: enum answer */
+void parse_span(const struct parse *parse, void *target);    /* uint64_t, µs */
 /* The same; 0 means none, as for all of systemd's timeouts. argument: offset of a bool to set. */
-void parse_timeout(const struct parse *parse, void *target);	/* uint64_t, µs */
-void parse_size(const struct parse *parse, void *target);	/* uint64_t, bytes */
-void parse_number(const struct parse *parse, void *target);	/* uint32_t; argument: the least */
-void parse_mode(const struct parse *parse, void *target);	/* uint32_t */
-void parse_signal(const struct parse *parse, void *target);	/* uint32_t */
-void parse_enum(const struct parse *parse, void *target);	/* uint32_t; data: names, argument: count */
+void parse_timeout(const struct parse *parse, void *target); /* uint64_t, µs */
+void parse_size(const struct parse *parse, void *target);    /* uint64_t, bytes */
+void parse_number(const struct parse *parse, void *target);  /* uint32_t; argument: the least */
+void parse_mode(const struct parse *parse, void *target);    /* uint32_t */
+void parse_signal(const struct parse *parse, void *target);  /* uint32_t */
+void parse_enum(const struct parse *parse,
+		void *target); /* uint32_t; data: names, argument: count */
 
 /* Finds the row; NULL. */
 const struct directive *directive_find(const struct directive *table, size_t count,

@@ -7,22 +7,20 @@
 #include "units/load.h"
 
 static const enum unit_relation inverses[UNIT_RELATION_COUNT] = {
-	[REL_REQUIRES] = REL_REQUIRED_BY,
-	[REL_REQUISITE] = REL_REQUISITE_OF,
-	[REL_WANTS] = REL_WANTED_BY,
-	[REL_BINDS_TO] = REL_BOUND_BY,
-	[REL_PART_OF] = REL_CONSISTS_OF,
-	[REL_CONFLICTS] = REL_CONFLICTED_BY,
-	[REL_BEFORE] = REL_AFTER,
-	[REL_AFTER] = REL_BEFORE,
+	[REL_REQUIRES] = REL_REQUIRED_BY,  [REL_REQUISITE] = REL_REQUISITE_OF,
+	[REL_WANTS] = REL_WANTED_BY,	   [REL_BINDS_TO] = REL_BOUND_BY,
+	[REL_PART_OF] = REL_CONSISTS_OF,   [REL_CONFLICTS] = REL_CONFLICTED_BY,
+	[REL_BEFORE] = REL_AFTER,	   [REL_AFTER] = REL_BEFORE,
 	[REL_TRIGGERS] = REL_TRIGGERED_BY,
 };
 
 static const char *const relation_words[UNIT_RELATION_COUNT] = {
-	[REL_REQUIRES] = "Requires",   [REL_REQUISITE] = "Requisite",	[REL_WANTS] = "Wants",
-	[REL_BINDS_TO] = "BindsTo",    [REL_PART_OF] = "PartOf",	[REL_CONFLICTS] = "Conflicts",
-	[REL_BEFORE] = "Before",       [REL_AFTER] = "After",		[REL_ON_FAILURE] = "OnFailure",
-	[REL_ON_SUCCESS] = "OnSuccess", [REL_TRIGGERS] = "Service",
+	[REL_REQUIRES] = "Requires",	[REL_REQUISITE] = "Requisite",
+	[REL_WANTS] = "Wants",		[REL_BINDS_TO] = "BindsTo",
+	[REL_PART_OF] = "PartOf",	[REL_CONFLICTS] = "Conflicts",
+	[REL_BEFORE] = "Before",	[REL_AFTER] = "After",
+	[REL_ON_FAILURE] = "OnFailure", [REL_ON_SUCCESS] = "OnSuccess",
+	[REL_TRIGGERS] = "Service",
 };
 
 /* ---------------------------------------------------------------- names become units */
@@ -68,9 +66,8 @@ static void say_absent(struct units *units, const struct relation *relation, con
 		return;
 	if (is_given(to)) {
 		if (relation->type != REL_WANTS && strcmp(to->name.suffix, "slice") != 0)
-			report_warning(&units->report, &relation->at,
-				       "%s=%s: taken as given: %s", word, relation->name,
-				       absence(to));
+			report_warning(&units->report, &relation->at, "%s=%s: taken as given: %s",
+				       word, relation->name, absence(to));
 	} else if (is_strong(relation->type)) {
 		report_error(&units->report, &relation->at, "%s=%s: %s", word, relation->name,
 			     absence(to));
@@ -110,10 +107,11 @@ static void say_empty_roots(struct units *units)
 			report_error(&units->report, &unit->at, "%s: %s", unit->name.full,
 				     absence(unit));
 		else if (unit->is_named && unit->is_builtin && unit->relations.count == 0)
-			report_error(&units->report, &unit->at,
-				     "%s holds no units here: expected the units themselves, or its file "
-				     "or %s.wants/ in one of holdfast's own folders",
-				     unit->name.full, unit->name.full);
+			report_error(
+				&units->report, &unit->at,
+				"%s holds no units here: expected the units themselves, or its file "
+				"or %s.wants/ in one of holdfast's own folders",
+				unit->name.full, unit->name.full);
 	}
 }
 
@@ -152,8 +150,7 @@ static void imply_target_order(struct units *units, struct unit *target)
 		struct relation relation = target->relations.items[i];
 		bool is_pulling = relation.type == REL_WANTS || relation.type == REL_REQUIRES ||
 				  relation.type == REL_BINDS_TO;
-		if (is_pulling && relation.to &&
-		    relation.to->default_dependencies != ANSWER_NO &&
+		if (is_pulling && relation.to && relation.to->default_dependencies != ANSWER_NO &&
 		    !is_ordered(target, relation.to) && !is_ordered(relation.to, target))
 			imply_order(units, target, REL_AFTER, relation.to);
 	}
@@ -284,10 +281,11 @@ static void find_conflicts(struct units *units)
 			const struct relation *r = &unit->relations.items[j];
 			if (r->type == REL_CONFLICTS && r->to &&
 			    unit->plan.flags & r->to->plan.flags & UNIT_WANTED)
-				report_error(&units->report, &r->at,
-					     "Conflicts=%s: %s and %s exclude each other, and both are "
-					     "wanted",
-					     r->name, unit->name.full, r->to->name.full);
+				report_error(
+					&units->report, &r->at,
+					"Conflicts=%s: %s and %s exclude each other, and both are "
+					"wanted",
+					r->name, unit->name.full, r->to->name.full);
 		}
 	}
 }

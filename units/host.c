@@ -58,9 +58,11 @@ static const char *machine_id(struct units *units)
 	static const struct {
 		const char *text, *id;
 	} vendors[] = {
-		{"Amazon EC2", "amazon"}, {"KVM", "kvm"},	  {"QEMU", "qemu"},
-		{"Google", "google"},	  {"VMware", "vmware"},	  {"innotek", "oracle"},
-		{"Xen", "xen"},		  {"Microsoft", "microsoft"}, {"OpenStack", "kvm"},
+		{"Amazon EC2", "amazon"}, {"KVM", "kvm"},
+		{"QEMU", "qemu"},	  {"Google", "google"},
+		{"VMware", "vmware"},	  {"innotek", "oracle"},
+		{"Xen", "xen"},		  {"Microsoft", "microsoft"},
+		{"OpenStack", "kvm"},
 	};
 	static const char *const paths[] = {"/sys/class/dmi/id/product_name",
 					    "/sys/class/dmi/id/sys_vendor",
@@ -133,8 +135,8 @@ bool host_has_environment(struct units *units, const char *parameter)
 
 	if (!equals)
 		return get_variable(units, parameter);
-	value = get_variable(units, arena_copy(&units->arena, parameter,
-					       (size_t)(equals - parameter)));
+	value = get_variable(units,
+			     arena_copy(&units->arena, parameter, (size_t)(equals - parameter)));
 	return value && strcmp(value, equals + 1) == 0;
 }
 
@@ -164,8 +166,8 @@ bool host_has_path_glob(struct units *units, const char *parameter)
 
 	if (!slash)
 		return false;
-	const char *folder = arena_copy(&units->arena, parameter,
-					(size_t)MAX(slash - parameter, (ptrdiff_t)1));
+	const char *folder =
+		arena_copy(&units->arena, parameter, (size_t)MAX(slash - parameter, (ptrdiff_t)1));
 	if (source_list(&units->source, folder, &names) < 0)
 		return false;
 	for (size_t i = 0; i < names.count; i++) {
@@ -177,8 +179,8 @@ bool host_has_path_glob(struct units *units, const char *parameter)
 
 bool host_has_controllers(struct units *units, const char *parameter)
 {
-	char *available = arena_string(&units->arena,
-				       read_text(units, "/sys/fs/cgroup/cgroup.controllers"));
+	char *available =
+		arena_string(&units->arena, read_text(units, "/sys/fs/cgroup/cgroup.controllers"));
 	char *wanted = arena_string(&units->arena, parameter), *save = NULL;
 
 	for (char *word = strtok_r(wanted, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
@@ -224,8 +226,8 @@ static struct comparison read_comparison(const char *text)
 		const char *sign;
 		bool less, equal, greater;
 	} signs[] = {
-		{"<=", true, true, false},  {">=", false, true, true}, {"!=", true, false, true},
-		{"<", true, false, false},  {">", false, false, true}, {"==", false, true, false},
+		{"<=", true, true, false}, {">=", false, true, true}, {"!=", true, false, true},
+		{"<", true, false, false}, {">", false, false, true}, {"==", false, true, false},
 		{"=", false, true, false},
 	};
 

@@ -87,8 +87,8 @@ static void gather(struct lexer *lexer, struct gathered *g, const struct line *l
 {
 	size_t length = line->length - skip - continues(line);
 
-	g->pieces = arena_grow(lexer->arena, g->pieces, g->n_pieces, &g->capacity,
-			       sizeof(*g->pieces));
+	g->pieces =
+		arena_grow(lexer->arena, g->pieces, g->n_pieces, &g->capacity, sizeof(*g->pieces));
 	g->pieces[g->n_pieces++] = (struct lex_piece){
 		.offset = g->text.length,
 		.line = line->number,
@@ -111,11 +111,11 @@ static struct lex_item make_error(const struct lexer *lexer, uint32_t line, size
 
 static struct lex_item make_bad_byte(const struct lexer *lexer, const struct line *line)
 {
-	const char *message = *line->bad == '\0'
-				      ? "a NUL byte: expected text"
-				      : arena_printf(lexer->arena,
-						     "control character 0x%02x: expected text",
-						     (unsigned char)*line->bad);
+	const char *message =
+		*line->bad == '\0'
+			? "a NUL byte: expected text"
+			: arena_printf(lexer->arena, "control character 0x%02x: expected text",
+				       (unsigned char)*line->bad);
 
 	return make_error(lexer, line->number, (size_t)(line->bad - line->text) + 1, message);
 }

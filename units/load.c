@@ -15,17 +15,37 @@
 bool load_is_standard_target(const char *name)
 {
 	static const char *const names[] = {
-		"basic.target",		 "cryptsetup.target",	"cryptsetup-pre.target",
-		"default.target",	 "first-boot-complete.target",
-		"graphical.target",	 "integritysetup.target", "local-fs.target",
-		"local-fs-pre.target",	 "machines.target",	"multi-user.target",
-		"network.target",	 "network-online.target", "network-pre.target",
-		"nss-lookup.target",	 "nss-user-lookup.target", "paths.target",
-		"remote-cryptsetup.target", "remote-fs.target",	"remote-fs-pre.target",
-		"rpcbind.target",	 "slices.target",	"sockets.target",
-		"swap.target",		 "sysinit.target",	"system-update-pre.target",
-		"time-set.target",	 "time-sync.target",	"timers.target",
-		"veritysetup.target",	 "veritysetup-pre.target",
+		"basic.target",
+		"cryptsetup.target",
+		"cryptsetup-pre.target",
+		"default.target",
+		"first-boot-complete.target",
+		"graphical.target",
+		"integritysetup.target",
+		"local-fs.target",
+		"local-fs-pre.target",
+		"machines.target",
+		"multi-user.target",
+		"network.target",
+		"network-online.target",
+		"network-pre.target",
+		"nss-lookup.target",
+		"nss-user-lookup.target",
+		"paths.target",
+		"remote-cryptsetup.target",
+		"remote-fs.target",
+		"remote-fs-pre.target",
+		"rpcbind.target",
+		"slices.target",
+		"sockets.target",
+		"swap.target",
+		"sysinit.target",
+		"system-update-pre.target",
+		"time-set.target",
+		"time-sync.target",
+		"timers.target",
+		"veritysetup.target",
+		"veritysetup-pre.target",
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -38,12 +58,26 @@ bool load_is_standard_target(const char *name)
 bool load_is_final_target(const char *name)
 {
 	static const char *const names[] = {
-		"shutdown.target",  "umount.target",   "final.target",	  "reboot.target",
-		"poweroff.target",  "halt.target",     "kexec.target",	  "exit.target",
-		"emergency.target", "rescue.target",   "sleep.target",	  "suspend.target",
-		"hibernate.target", "soft-reboot.target", "hybrid-sleep.target",
-		"ctrl-alt-del.target", "system-update.target", "initrd-switch-root.target",
-		"suspend-then-hibernate.target", "factory-reset.target",
+		"shutdown.target",
+		"umount.target",
+		"final.target",
+		"reboot.target",
+		"poweroff.target",
+		"halt.target",
+		"kexec.target",
+		"exit.target",
+		"emergency.target",
+		"rescue.target",
+		"sleep.target",
+		"suspend.target",
+		"hibernate.target",
+		"soft-reboot.target",
+		"hybrid-sleep.target",
+		"ctrl-alt-del.target",
+		"system-update.target",
+		"initrd-switch-root.target",
+		"suspend-then-hibernate.target",
+		"factory-reset.target",
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
@@ -113,8 +147,8 @@ void load_set_search_path(struct units *units)
 	for (; names && *names; names++) {
 		const char *slash = strrchr(*names, '/');
 		if (slash)
-			(void)add_folder(units, arena_copy(&units->arena, *names,
-							   (size_t)(slash - *names)));
+			(void)add_folder(
+				units, arena_copy(&units->arena, *names, (size_t)(slash - *names)));
 	}
 	add_asked_folders(units);
 	for (size_t i = 0; i < ARRAY_COUNT(own); i++)
@@ -154,8 +188,7 @@ static bool look_at(struct units *units, const char *path, const char *name,
 	const char *base = base_name(target);
 	if (strcmp(target, "/dev/null") == 0)
 		ret_location->is_masked = true;
-	else if (strcmp(base, name) != 0 &&
-		 name_parse(&units->arena, base).class == NAME_SUPPORTED)
+	else if (strcmp(base, name) != 0 && name_parse(&units->arena, base).class == NAME_SUPPORTED)
 		ret_location->alias = base;
 	return true;
 }
@@ -219,8 +252,8 @@ static struct unit **find_bucket(struct units *units, const char *name)
 	for (const char *c = name; *c; c++)
 		hash = (hash ^ (unsigned char)*c) * 16777619U;
 	if (!units->buckets)
-		units->buckets = arena_alloc(&units->arena,
-					     UNITS_BUCKETS * sizeof(*units->buckets));
+		units->buckets =
+			arena_alloc(&units->arena, UNITS_BUCKETS * sizeof(*units->buckets));
 	for (uint32_t i = hash % UNITS_BUCKETS;; i = (i + 1) % UNITS_BUCKETS) {
 		if (!units->buckets[i] || strcmp(units->buckets[i]->name.full, name) == 0)
 			return &units->buckets[i];
@@ -264,7 +297,8 @@ struct unit *load_create(struct units *units, const char *name, const struct whe
 	return unit;
 }
 
-static bool is_requestable(struct units *units, const struct unit_name *name, const struct where *at)
+static bool is_requestable(struct units *units, const struct unit_name *name,
+			   const struct where *at)
 {
 	bool is_template = name->instance && !*name->instance;
 
@@ -304,7 +338,8 @@ struct unit *load_request_file(struct units *units, const char *path, const stru
 
 	/* A template is checked as the instance that its name suggests. */
 	if (parsed.instance && !*parsed.instance)
-		parsed = name_parse(&units->arena, name_instance(&units->arena, &parsed, "instance"));
+		parsed = name_parse(&units->arena,
+				    name_instance(&units->arena, &parsed, "instance"));
 	if (!is_requestable(units, &parsed, at))
 		return NULL;
 	struct unit *unit = load_find_exact(units, parsed.full);
@@ -358,7 +393,8 @@ static bool read_file(struct units *units, struct unit *unit, const char *path, 
 		report_error(&units->report, &at, "the file is too big: expected at most %u bytes",
 			     LEX_FILE_MAX);
 	else if (r < 0)
-		report_failure(&units->report, &at, EX_NOINPUT, "cannot be read: %s", source_strerror(-r));
+		report_failure(&units->report, &at, EX_NOINPUT, "cannot be read: %s",
+			       source_strerror(-r));
 	else
 		read_text(units, unit, path, text, size);
 	*ret_size = size;
@@ -445,14 +481,13 @@ static void read_links(struct units *units, struct unit *unit, const char *suffi
 	struct strings names;
 
 	for (size_t i = 0; i < n_folders; i++) {
-		const char *folder = path_in(units, &units->search_path.items[i], unit->name.full,
-					     suffix);
+		const char *folder =
+			path_in(units, &units->search_path.items[i], unit->name.full, suffix);
 		if (!folder || source_list(&units->source, folder, &names) < 0)
 			continue;
 		for (size_t j = 0; j < names.count; j++) {
 			struct unit_name name = name_parse(arena, names.items[j]);
-			if (name.class == NAME_INVALID ||
-			    unit->relations.count == UNIT_LINES_MAX)
+			if (name.class == NAME_INVALID || unit->relations.count == UNIT_LINES_MAX)
 				continue;
 			*LIST_ADD(arena, &unit->relations) = (struct relation){
 				.type = type,

@@ -55,7 +55,8 @@ void main_unit_create(struct units *units)
 	struct unit *unit = load_create(units, "main.service", &command_line);
 
 	if (!command->argv || !command->argv[0] || !command->argv[0][0]) {
-		report_failure(&units->report, &command_line, EX_USAGE, "expected a command behind --");
+		report_failure(&units->report, &command_line, EX_USAGE,
+			       "expected a command behind --");
 		return;
 	}
 	if (has_markers(command->argv)) {

@@ -113,8 +113,8 @@ void parse_directories(const struct parse *parse, void *target)
 			settings_add(&parse->units->arena, list, word,
 				     lex_where(parse->item, offset));
 		else
-			parse_error(parse, offset, "\"%s\": expected a relative path without \"..\"",
-				    word);
+			parse_error(parse, offset,
+				    "\"%s\": expected a relative path without \"..\"", word);
 	}
 }
 
@@ -197,10 +197,11 @@ bool parse_scratch_options(const struct parse *parse, const char *options, size_
 		size_t length = strcspn(options, ",");
 		char *option = arena_copy(&parse->units->arena, options, length);
 		if (length > 0 && !set_scratch_option(option, &scratch)) {
-			parse_error(parse, offset,
-				    "\"%.*s\": expected size=64M, nr_inodes=N, mode=0750, exec, noexec, ro "
-				    "or rw",
-				    (int)MIN(length, 200U), options);
+			parse_error(
+				parse, offset,
+				"\"%.*s\": expected size=64M, nr_inodes=N, mode=0750, exec, noexec, ro "
+				"or rw",
+				(int)MIN(length, 200U), options);
 			return false;
 		}
 		options += length + (options[length] == ',');
@@ -226,8 +227,8 @@ void parse_tmpfs(const struct parse *parse, void *target)
 		word[length] = '\0';
 		scratch.path = parse_absolute(parse, word, offset);
 		if (scratch.path &&
-		    (!has_options ||
-		     parse_scratch_options(parse, word + length + 1, offset + length + 1, &scratch)))
+		    (!has_options || parse_scratch_options(parse, word + length + 1,
+							   offset + length + 1, &scratch)))
 			*LIST_ADD(&parse->units->arena, list) = scratch;
 	}
 }
@@ -309,8 +310,9 @@ void parse_input(const struct parse *parse, void *target)
 /* Where output goes is holdfast's to say (the log); all that a unit may say is that it does not. */
 void parse_output(const struct parse *parse, void *target)
 {
-	static const char *const captured[] = {"",	 "inherit", "journal", "syslog", "kmsg",
-					       "journal+console", "syslog+console", "kmsg+console"};
+	static const char *const captured[] = {
+		"",	"inherit",	   "journal",	     "syslog",
+		"kmsg", "journal+console", "syslog+console", "kmsg+console"};
 	uint32_t *flags = target;
 
 	if (strcmp(parse->value, "null") == 0) {

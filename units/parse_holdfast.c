@@ -100,10 +100,11 @@ static bool check_reference(const struct parse *parse, const char *reference, si
 		if (!str_starts(reference, schemes[i].prefix))
 			continue;
 		if (!schemes[i].is_valid) {
-			parse_error(parse, offset,
-				    "%s comes with the cloud sources, which this version does not have: "
-				    "expected file:, env: or cred:",
-				    schemes[i].prefix);
+			parse_error(
+				parse, offset,
+				"%s comes with the cloud sources, which this version does not have: "
+				"expected file:, env: or cred:",
+				schemes[i].prefix);
 			return false;
 		}
 		if (schemes[i].is_valid(reference + strlen(schemes[i].prefix)))
@@ -278,8 +279,8 @@ void parse_http_get(const struct parse *parse, void *target)
 			    text);
 		return;
 	}
-	probe->target = arena_printf(arena, "http://%s%s", address,
-				     rest[length] ? rest + length : "/");
+	probe->target =
+		arena_printf(arena, "http://%s%s", address, rest[length] ? rest + length : "/");
 }
 
 void parse_tcp_socket(const struct parse *parse, void *target)

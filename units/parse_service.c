@@ -20,11 +20,12 @@ void parse_relation(const struct parse *parse, void *target)
 	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {
 		struct unit_name name = name_parse(arena, word);
 		if (name.class == NAME_INVALID || (name.instance && !*name.instance)) {
-			parse_error(parse, offset,
-				    name.class == NAME_INVALID
-					    ? "\"%s\": expected the name of a unit, such as x.service"
-					    : "\"%s\": expected an instance between @ and the dot",
-				    word);
+			parse_error(
+				parse, offset,
+				name.class == NAME_INVALID
+					? "\"%s\": expected the name of a unit, such as x.service"
+					: "\"%s\": expected an instance between @ and the dot",
+				word);
 			continue;
 		}
 		if (relations->count == UNIT_LINES_MAX) {
@@ -129,7 +130,8 @@ static bool read_arguments(struct command *command, const char **at)
 		strings_add(&parse->units->arena, words, word);
 	}
 	if (words->count == 0)
-		parse_error(parse, command->offset, "prefix \"@\" without an argv[0] behind the path");
+		parse_error(parse, command->offset,
+			    "prefix \"@\" without an argv[0] behind the path");
 	return words->count > 0;
 }
 
@@ -188,15 +190,17 @@ void parse_type(const struct parse *parse, void *target)
 		return;
 	}
 	if (strcmp(parse->value, "dbus") == 0) {
-		parse_error(parse, 0, "dbus cannot be honoured, as there is no bus: expected notify, "
-				      "or simple in a drop-in");
+		parse_error(parse, 0,
+			    "dbus cannot be honoured, as there is no bus: expected notify, "
+			    "or simple in a drop-in");
 		return;
 	}
 	if (value_enum(parse->value, service_type_names, SERVICE_TYPE_COUNT, type) < 0)
-		parse_error(parse, 0,
-			    "\"%s\": expected simple, exec, oneshot, notify, notify-reload, forking "
-			    "or idle",
-			    parse->value);
+		parse_error(
+			parse, 0,
+			"\"%s\": expected simple, exec, oneshot, notify, notify-reload, forking "
+			"or idle",
+			parse->value);
 }
 
 void parse_restart(const struct parse *parse, void *target)

@@ -45,8 +45,8 @@ bool parse_is_address(const char *text)
 void parse_listen(const struct parse *parse, void *target)
 {
 	struct listeners *list = target;
-	struct listener listener = {
-		.type = parse->directive->argument, .at = lex_value(parse->item)};
+	struct listener listener = {.type = parse->directive->argument,
+				    .at = lex_value(parse->item)};
 
 	if (!*parse->value) {
 		list->count = 0;
@@ -62,13 +62,15 @@ void parse_listen(const struct parse *parse, void *target)
 		/* A port alone means every address, of IPv4 too. */
 		listener.domain = is_port(text) ? AF_INET6 : address_family(text);
 	if (listener.domain == AF_UNSPEC) {
-		parse_error(parse, 0,
-			    "\"%s\": expected a port, ADDRESS:PORT with a numeric address, /path or "
-			    "@name",
-			    text);
+		parse_error(
+			parse, 0,
+			"\"%s\": expected a port, ADDRESS:PORT with a numeric address, /path or "
+			"@name",
+			text);
 		return;
 	}
-	if (listener.domain == AF_UNIX && strlen(text) >= sizeof((struct sockaddr_un){0}.sun_path)) {
+	if (listener.domain == AF_UNIX &&
+	    strlen(text) >= sizeof((struct sockaddr_un){0}.sun_path)) {
 		parse_error(parse, 0, "a path of %zu bytes: expected at most 107", strlen(text));
 		return;
 	}

@@ -5,33 +5,34 @@
 #include "units/directive.h"
 
 /* parse_service.c */
-void parse_relation(const struct parse *parse, void *target);	/* struct relations; argument: type */
-void parse_exec(const struct parse *parse, void *target);	/* struct exec_lines */
-void parse_type(const struct parse *parse, void *target);	/* uint32_t */
-void parse_restart(const struct parse *parse, void *target);	/* uint32_t */
+void parse_relation(const struct parse *parse, void *target); /* struct relations; argument: type */
+void parse_exec(const struct parse *parse, void *target);     /* struct exec_lines */
+void parse_type(const struct parse *parse, void *target);     /* uint32_t */
+void parse_restart(const struct parse *parse, void *target);  /* uint32_t */
 void parse_timeout_both(const struct parse *parse, void *target); /* struct unit */
-void parse_watchdog(const struct parse *parse, void *target);	/* uint64_t */
-void parse_statuses(const struct parse *parse, void *target);	/* struct plan_status_set */
-void parse_action(const struct parse *parse, void *target);	/* uint32_t; argument: a bool's offset */
-void parse_action_status(const struct parse *parse, void *target); /* uint32_t */
-void parse_notify_access(const struct parse *parse, void *target); /* uint32_t */
+void parse_watchdog(const struct parse *parse, void *target);	  /* uint64_t */
+void parse_statuses(const struct parse *parse, void *target);	  /* struct plan_status_set */
+void parse_action(const struct parse *parse,
+		  void *target); /* uint32_t; argument: a bool's offset */
+void parse_action_status(const struct parse *parse, void *target);	 /* uint32_t */
+void parse_notify_access(const struct parse *parse, void *target);	 /* uint32_t */
 void parse_restart_kill_signal(const struct parse *parse, void *target); /* uint32_t */
-void parse_check_only(const struct parse *parse, void *target);	/* nothing: ExecReload= */
+void parse_check_only(const struct parse *parse, void *target);		 /* nothing: ExecReload= */
 
 /* parse_execution.c */
-void parse_environment(const struct parse *parse, void *target);     /* struct settings */
+void parse_environment(const struct parse *parse, void *target);      /* struct settings */
 void parse_environment_file(const struct parse *parse, void *target); /* struct settings */
 void parse_capabilities(const struct parse *parse, void *target); /* uint64_t; argument: the flag */
 void parse_limit(const struct parse *parse, void *target); /* struct limit; argument: RLIMIT_… */
-void parse_directories(const struct parse *parse, void *target); /* struct settings */
-void parse_preserve(const struct parse *parse, void *target);	 /* uint32_t */
-void parse_tmpfs(const struct parse *parse, void *target);	 /* struct scratches */
-void parse_credential(const struct parse *parse, void *target);	 /* struct secrets */
+void parse_directories(const struct parse *parse, void *target);       /* struct settings */
+void parse_preserve(const struct parse *parse, void *target);	       /* uint32_t */
+void parse_tmpfs(const struct parse *parse, void *target);	       /* struct scratches */
+void parse_credential(const struct parse *parse, void *target);	       /* struct secrets */
 void parse_working_directory(const struct parse *parse, void *target); /* struct setting */
-void parse_nice(const struct parse *parse, void *target);	/* int32_t */
-void parse_oom_score(const struct parse *parse, void *target);	/* int32_t */
-void parse_input(const struct parse *parse, void *target);	/* nothing */
-void parse_output(const struct parse *parse, void *target);	/* uint32_t; argument: the flag */
+void parse_nice(const struct parse *parse, void *target);	       /* int32_t */
+void parse_oom_score(const struct parse *parse, void *target);	       /* int32_t */
+void parse_input(const struct parse *parse, void *target);	       /* nothing */
+void parse_output(const struct parse *parse, void *target);	  /* uint32_t; argument: the flag */
 void parse_dynamic_user(const struct parse *parse, void *target); /* bool */
 /* "size=64M,mode=0750,nr_inodes=1k,exec" into *ret_scratch; false after an error was said. */
 bool parse_scratch_options(const struct parse *parse, const char *options, size_t offset,
@@ -50,12 +51,12 @@ bool parse_is_address(const char *text);
 void parse_secret(const struct parse *parse, void *target); /* struct secrets; argument: delivery */
 void parse_config(const struct parse *parse, void *target); /* struct secrets */
 void parse_secret_path(const struct parse *parse, void *target); /* nothing: an error for now */
-void parse_drain(const struct parse *parse, void *target);	/* uint64_t */
-void parse_on_change(const struct parse *parse, void *target);	/* nothing */
-void parse_refresh(const struct parse *parse, void *target);	/* nothing */
-void parse_http_get(const struct parse *parse, void *target);	/* struct probe */
-void parse_tcp_socket(const struct parse *parse, void *target); /* struct probe */
-void parse_probe_exec(const struct parse *parse, void *target); /* struct probe */
+void parse_drain(const struct parse *parse, void *target);	 /* uint64_t */
+void parse_on_change(const struct parse *parse, void *target);	 /* nothing */
+void parse_refresh(const struct parse *parse, void *target);	 /* nothing */
+void parse_http_get(const struct parse *parse, void *target);	 /* struct probe */
+void parse_tcp_socket(const struct parse *parse, void *target);	 /* struct probe */
+void parse_probe_exec(const struct parse *parse, void *target);	 /* struct probe */
 
 /* The lines of an exec value that start the program itself; false after an error was said. */
 bool parse_commands(const struct parse *parse, struct exec_lines *lines);

@@ -18,17 +18,17 @@ static void add(struct report *report, const struct where *at, struct diag diag)
 	list->items[list->count++] = diag;
 }
 
-#define ADD(diag_level, unknown, exit_status)                                                      \
-	do {                                                                                       \
-		va_list args;                                                                      \
-		va_start(args, format);                                                            \
-		const char *message = arena_vprintf(report->arena, format, args);                  \
-		va_end(args);                                                                      \
-		add(report, at,                                                                    \
-		    (struct diag){.level = (diag_level),                                           \
-				  .is_unknown = (unknown),                                         \
-				  .message = message,                                              \
-				  .status = (exit_status)});                                       \
+#define ADD(diag_level, unknown, exit_status)                                     \
+	do {                                                                      \
+		va_list args;                                                     \
+		va_start(args, format);                                           \
+		const char *message = arena_vprintf(report->arena, format, args); \
+		va_end(args);                                                     \
+		add(report, at,                                                   \
+		    (struct diag){.level = (diag_level),                          \
+				  .is_unknown = (unknown),                        \
+				  .message = message,                             \
+				  .status = (exit_status)});                      \
 	} while (0)
 
 void report_error(struct report *report, const struct where *at, const char *format, ...)

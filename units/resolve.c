@@ -111,10 +111,11 @@ static void resolve_dynamic_user(struct resolving *r)
 	const struct unit *unit = r->unit;
 
 	if (unit->has_dynamic_user && !(unit->user.text && *unit->user.text))
-		report_error(&r->units->report, &unit->dynamic_user_at,
-			     "DynamicUser= cannot be honoured, and root is not what was asked for: "
-			     "expected User= with a user that the image has, and DynamicUser=no, in a "
-			     "drop-in");
+		report_error(
+			&r->units->report, &unit->dynamic_user_at,
+			"DynamicUser= cannot be honoured, and root is not what was asked for: "
+			"expected User= with a user that the image has, and DynamicUser=no, in a "
+			"drop-in");
 }
 
 static void resolve_socket_ids(struct resolving *r)
@@ -189,8 +190,8 @@ static void set_directory_variables(struct resolving *r)
 		struct text joined = {.arena = arena};
 		for (size_t i = 0; i < list->count; i++) {
 			struct setting *item = &list->items[i];
-			item->text = arena_printf(arena, "%s/%s", directory_rows[type].root,
-						  item->text);
+			item->text =
+				arena_printf(arena, "%s/%s", directory_rows[type].root, item->text);
 			if (i > 0)
 				text_addc(&joined, ':');
 			text_adds(&joined, item->text);
@@ -223,7 +224,8 @@ static void pass_variables(struct resolving *r)
 			continue;
 		if (assignment[strcspn(assignment, "\x01\x02\x03\x04\x05\x06")])
 			report_error(&r->units->report, &list->items[i].at,
-				     "PassEnvironment=: a control character in the value of %s", name);
+				     "PassEnvironment=: a control character in the value of %s",
+				     name);
 		else
 			set_variable(r, arena_string(&r->units->arena, assignment),
 				     &list->items[i].at);
@@ -345,14 +347,15 @@ static const char *variable_value(struct expanding *e, const char *name, size_t 
 
 	const struct secret *secret = find_secret(unit, name, length);
 	if (secret) {
-		report_error(report, &e->line->at,
-			     secret->flags & SECRET_IS_CONFIG
-				     ? "${%.*s} is fetched when the unit starts: expected the program "
-				       "to read its environment"
-				     : "${%.*s} holds a secret, which a command line would show to "
-				       "everybody: expected the program to read its environment or a "
-				       "SecretFile=",
-			     shown, name);
+		report_error(
+			report, &e->line->at,
+			secret->flags & SECRET_IS_CONFIG
+				? "${%.*s} is fetched when the unit starts: expected the program "
+				  "to read its environment"
+				: "${%.*s} holds a secret, which a command line would show to "
+				  "everybody: expected the program to read its environment or a "
+				  "SecretFile=",
+			shown, name);
 		return "";
 	}
 	const char *value = environment_get(&unit->final_environment, name, length);
@@ -418,8 +421,8 @@ static void expand_words(struct resolving *r, struct exec_line *line)
 	}
 	if (e.size > ARGUMENTS_BYTES_MAX)
 		report_error(&r->units->report, &line->at,
-			     "variables make a command line of %zu bytes: expected at most %u", e.size,
-			     ARGUMENTS_BYTES_MAX);
+			     "variables make a command line of %zu bytes: expected at most %u",
+			     e.size, ARGUMENTS_BYTES_MAX);
 	line->words = out;
 }
 
@@ -466,8 +469,8 @@ static int search_path(struct resolving *r, const char *name, const char *folder
 
 	while (*folders) {
 		size_t length = strcspn(folders, ":");
-		const char *path = arena_printf(&r->units->arena, "%.*s/%s", (int)length, folders,
-						name);
+		const char *path =
+			arena_printf(&r->units->arena, "%.*s/%s", (int)length, folders, name);
 		folders += length + (folders[length] == ':');
 		if (*path != '/')
 			continue;
@@ -498,8 +501,8 @@ static void say_missing(struct resolving *r, const struct exec_line *line, int e
 	const char *why = error == -EACCES ? "is no executable file" : strerror(-error);
 
 	if (r->unit->plan.flags & UNIT_IS_MAIN)
-		report_failure(report, &line->at, error == -EACCES ? 126 : 127, "%s: %s", line->path,
-			       error == -EACCES ? "not executable" : "not found");
+		report_failure(report, &line->at, error == -EACCES ? 126 : 127, "%s: %s",
+			       line->path, error == -EACCES ? "not executable" : "not found");
 	else if (line->flags & EXEC_IGNORE_FAILURE || is_condition(r->unit, line->path))
 		report_warning(report, &line->at, "%s: %s", line->path, why);
 	else
@@ -523,8 +526,8 @@ static int find_program(struct resolving *r, struct exec_line *line)
 	if (*line->path == '/')
 		return source_executable(&r->units->source, outside_path(r, line->path));
 	if (strchr(line->path, '/')) {
-		line->path = arena_printf(&r->units->arena, "%s/%s", command_directory(r),
-					  line->path);
+		line->path =
+			arena_printf(&r->units->arena, "%s/%s", command_directory(r), line->path);
 		return source_executable(&r->units->source, outside_path(r, line->path));
 	}
 	if (r->unit->plan.flags & UNIT_INHERIT_ENVIRONMENT) {

@@ -23,26 +23,26 @@
 #define PLAN(field)  offsetof(struct unit, plan.field)
 #define WHOLE	     0
 
-#define RELATION(key, type)                                                                        \
-	{                                                                                          \
-		"Unit", key, parse_relation, FIELD(relations), type, NULL                          \
+#define RELATION(key, type)                                               \
+	{                                                                 \
+		"Unit", key, parse_relation, FIELD(relations), type, NULL \
 	}
-#define EXEC(key, phase)                                                                           \
-	{                                                                                          \
-		"Service", key, parse_exec, FIELD(exec[phase]), phase, NULL                        \
+#define EXEC(key, phase)                                                    \
+	{                                                                   \
+		"Service", key, parse_exec, FIELD(exec[phase]), phase, NULL \
 	}
-#define FLAG(key, flag)                                                                            \
-	{                                                                                          \
-		"Service", key, parse_flag, PLAN(flags), flag, NULL                                \
+#define FLAG(key, flag)                                             \
+	{                                                           \
+		"Service", key, parse_flag, PLAN(flags), flag, NULL \
 	}
-#define LIMIT(key, resource)                                                                       \
-	{                                                                                          \
-		"Service", key, parse_limit, FIELD(limits[resource]), resource, NULL                \
+#define LIMIT(key, resource)                                                         \
+	{                                                                            \
+		"Service", key, parse_limit, FIELD(limits[resource]), resource, NULL \
 	}
-#define FOLDER(key, type)                                                                          \
-	{"Service", key "Directory", parse_directories, FIELD(directories[type]), 0, NULL},        \
-	{                                                                                          \
-		"Service", key "DirectoryMode", parse_mode, FIELD(directory_modes[type]), 0, NULL  \
+#define FOLDER(key, type)                                                                         \
+	{"Service", key "Directory", parse_directories, FIELD(directories[type]), 0, NULL},       \
+	{                                                                                         \
+		"Service", key "DirectoryMode", parse_mode, FIELD(directory_modes[type]), 0, NULL \
 	}
 
 static const struct directive directives[] = {
@@ -65,8 +65,10 @@ static const struct directive directives[] = {
 	{"Unit", "StartLimitIntervalSec", parse_span, PLAN(start_limit_interval_us), 0, NULL},
 	{"Unit", "StartLimitInterval", parse_span, PLAN(start_limit_interval_us), 0, NULL},
 	{"Unit", "StartLimitBurst", parse_number, PLAN(start_limit_burst), 0, NULL},
-	{"Unit", "FailureAction", parse_action, PLAN(failure_action), FIELD(has_failure_action), NULL},
-	{"Unit", "SuccessAction", parse_action, PLAN(success_action), FIELD(has_success_action), NULL},
+	{"Unit", "FailureAction", parse_action, PLAN(failure_action), FIELD(has_failure_action),
+	 NULL},
+	{"Unit", "SuccessAction", parse_action, PLAN(success_action), FIELD(has_success_action),
+	 NULL},
 	{"Unit", "FailureActionExitStatus", parse_action_status, PLAN(failure_status), 0, NULL},
 	{"Unit", "SuccessActionExitStatus", parse_action_status, PLAN(success_status), 0, NULL},
 
@@ -94,17 +96,18 @@ static const struct directive directives[] = {
 	{"Service", "FailureAction", parse_action, PLAN(failure_action), FIELD(has_failure_action),
 	 NULL},
 	{"Service", "TimeoutSec", parse_timeout_both, WHOLE, 0, NULL},
-	{"Service", "TimeoutStartSec", parse_timeout, PLAN(timeout_start_us), FIELD(has_start_timeout),
-	 NULL},
+	{"Service", "TimeoutStartSec", parse_timeout, PLAN(timeout_start_us),
+	 FIELD(has_start_timeout), NULL},
 	{"Service", "TimeoutStopSec", parse_timeout, PLAN(timeout_stop_us), FIELD(has_stop_timeout),
 	 NULL},
-	{"Service", "TimeoutAbortSec", parse_timeout, PLAN(timeout_abort_us), FIELD(has_abort_timeout),
-	 NULL},
+	{"Service", "TimeoutAbortSec", parse_timeout, PLAN(timeout_abort_us),
+	 FIELD(has_abort_timeout), NULL},
 	{"Service", "RuntimeMaxSec", parse_timeout, PLAN(runtime_max_us), 0, NULL},
 	{"Service", "WatchdogSec", parse_watchdog, PLAN(watchdog_us), 0, NULL},
 	{"Service", "KillMode", parse_enum, PLAN(kill_mode), KILL_MODE_COUNT, kill_mode_names},
 	{"Service", "KillSignal", parse_signal, PLAN(kill_signal), 0, NULL},
-	{"Service", "RestartKillSignal", parse_restart_kill_signal, PLAN(restart_kill_signal), 0, NULL},
+	{"Service", "RestartKillSignal", parse_restart_kill_signal, PLAN(restart_kill_signal), 0,
+	 NULL},
 	{"Service", "FinalKillSignal", parse_signal, PLAN(final_kill_signal), 0, NULL},
 	{"Service", "WatchdogSignal", parse_signal, PLAN(watchdog_signal), 0, NULL},
 	{"Service", "NotifyAccess", parse_notify_access, PLAN(notify_access), NOTIFY_ACCESS_COUNT,
@@ -113,8 +116,10 @@ static const struct directive directives[] = {
 	{"Service", "BusName", parse_setting, FIELD(bus_name), 0, NULL},
 	{"Service", "Sockets", parse_list, FIELD(sockets), 0, NULL},
 	{"Service", "SuccessExitStatus", parse_statuses, FIELD(statuses.success), 0, NULL},
-	{"Service", "RestartPreventExitStatus", parse_statuses, FIELD(statuses.restart_prevent), 0, NULL},
-	{"Service", "RestartForceExitStatus", parse_statuses, FIELD(statuses.restart_force), 0, NULL},
+	{"Service", "RestartPreventExitStatus", parse_statuses, FIELD(statuses.restart_prevent), 0,
+	 NULL},
+	{"Service", "RestartForceExitStatus", parse_statuses, FIELD(statuses.restart_force), 0,
+	 NULL},
 
 	{"Service", "User", parse_setting, FIELD(user), 0, NULL},
 	{"Service", "Group", parse_setting, FIELD(group), 0, NULL},
@@ -132,8 +137,8 @@ static const struct directive directives[] = {
 	{"Service", "StandardInput", parse_input, WHOLE, 0, NULL},
 	{"Service", "StandardOutput", parse_output, PLAN(flags), UNIT_OUTPUT_NULL, NULL},
 	{"Service", "StandardError", parse_output, PLAN(flags), UNIT_ERROR_NULL, NULL},
-	{"Service", "AmbientCapabilities", parse_capabilities, PLAN(ambient_capabilities), UNIT_AMBIENT,
-	 NULL},
+	{"Service", "AmbientCapabilities", parse_capabilities, PLAN(ambient_capabilities),
+	 UNIT_AMBIENT, NULL},
 	{"Service", "CapabilityBoundingSet", parse_capabilities, PLAN(bounding_capabilities),
 	 UNIT_BOUNDING, NULL},
 	LIMIT("LimitCPU", RLIMIT_CPU),
@@ -189,8 +194,10 @@ static const struct directive probe_directives[] = {
 	{"Probe", "InitialDelaySec", parse_span, offsetof(struct probe, initial_delay_us), 0, NULL},
 	{"Probe", "PeriodSec", parse_span, offsetof(struct probe, period_us), 0, NULL},
 	{"Probe", "TimeoutSec", parse_span, offsetof(struct probe, timeout_us), 0, NULL},
-	{"Probe", "FailureThreshold", parse_number, offsetof(struct probe, failure_threshold), 1, NULL},
-	{"Probe", "SuccessThreshold", parse_number, offsetof(struct probe, success_threshold), 1, NULL},
+	{"Probe", "FailureThreshold", parse_number, offsetof(struct probe, failure_threshold), 1,
+	 NULL},
+	{"Probe", "SuccessThreshold", parse_number, offsetof(struct probe, success_threshold), 1,
+	 NULL},
 };
 
 static const char *const care_texts[SCHEMA_CARE_COUNT] = {
@@ -337,8 +344,8 @@ static bool has_word(const char *words, const char *word)
 static const struct known *find_known(const char *section, const char *key)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(known); i++) {
-		bool is_execution = strcmp(section, "Socket") == 0 &&
-				    strcmp(known[i].section, "Service") == 0;
+		bool is_execution =
+			strcmp(section, "Socket") == 0 && strcmp(known[i].section, "Service") == 0;
 		if ((strcmp(known[i].section, section) == 0 || is_execution) &&
 		    has_word(known[i].words, key))
 			return &known[i];
@@ -396,8 +403,9 @@ static void say_unknown(struct units *units, const char *section, bool is_probe,
 	const char *nearest = find_nearest(section, is_probe, item->key);
 
 	if (home && strcmp(home, section) != 0)
-		report_unknown(&units->report, &item->at, "%s= does not belong in [%s]: expected it in [%s]",
-			       item->key, section, home);
+		report_unknown(&units->report, &item->at,
+			       "%s= does not belong in [%s]: expected it in [%s]", item->key,
+			       section, home);
 	else if (nearest)
 		report_unknown(&units->report, &item->at,
 			       "unknown key %s= in [%s]: did you mean %s=?", item->key, section,
@@ -439,10 +447,10 @@ void schema_apply(struct units *units, struct unit *unit, const char *section,
 		return;
 	if (strcmp(section, "Unit") == 0 && apply_condition(&parse))
 		return;
-	parse.directive = probe ? directive_find(probe_directives, ARRAY_COUNT(probe_directives),
-						 "Probe", item->key)
-				: directive_find(directives, ARRAY_COUNT(directives), section,
-						 item->key);
+	parse.directive =
+		probe ? directive_find(probe_directives, ARRAY_COUNT(probe_directives), "Probe",
+				       item->key)
+		      : directive_find(directives, ARRAY_COUNT(directives), section, item->key);
 	if (parse.directive) {
 		char *base = probe ? (char *)probe : (char *)unit;
 		if (probe && probe->at.line == 0)
@@ -454,7 +462,8 @@ void schema_apply(struct units *units, struct unit *unit, const char *section,
 	if (!row)
 		say_unknown(units, section, probe, item);
 	else if (row->care != SCHEMA_HARMLESS && !is_off(item->value))
-		report_warning(&units->report, &item->at, "%s=: %s", item->key, care_texts[row->care]);
+		report_warning(&units->report, &item->at, "%s=: %s", item->key,
+			       care_texts[row->care]);
 }
 
 static void walk_words(const struct known *row,
@@ -507,9 +516,8 @@ void schema_walk(void (*visit)(void *context, const char *section, const char *k
 
 bool schema_enter(struct units *units, const struct unit *unit, const struct lex_item *item)
 {
-	static const char *const names[] = {"Unit",	  "Service",	"Socket",
-					    "Install",	  "X-Holdfast", "X-Readiness",
-					    "X-Liveness", "X-Startup"};
+	static const char *const names[] = {"Unit",	  "Service",	 "Socket",     "Install",
+					    "X-Holdfast", "X-Readiness", "X-Liveness", "X-Startup"};
 	static const char *const own[UNIT_KIND_COUNT] = {"Service", "", "Socket"};
 	const char *section = item->key;
 	uint32_t which;
@@ -518,14 +526,14 @@ bool schema_enter(struct units *units, const struct unit *unit, const struct lex
 		bool is_of_kind = which == 1 || which == 2;
 		if (!is_of_kind || strcmp(section, own[unit->name.kind]) == 0)
 			return true;
-		report_unknown(&units->report, &item->at, "[%s] has no meaning in a .%s file", section,
-			       unit->name.suffix);
+		report_unknown(&units->report, &item->at, "[%s] has no meaning in a .%s file",
+			       section, unit->name.suffix);
 		return false;
 	}
 	const char *nearest = value_nearest(section, names, ARRAY_COUNT(names));
 	if (nearest)
-		report_unknown(&units->report, &item->at, "unknown section [%s]: did you mean [%s]?",
-			       section, nearest);
+		report_unknown(&units->report, &item->at,
+			       "unknown section [%s]: did you mean [%s]?", section, nearest);
 	else if (!str_starts(section, "X-"))
 		report_unknown(&units->report, &item->at, "unknown section [%s]", section);
 	return false;

@@ -25,11 +25,12 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
 static bool is_login(const char *name)
 {
 	static const char *const names[] = {
-		"sshd",	  "sshd-session", "dropbear",  "dropbearmulti", "tinysshd",   "getty",
-		"agetty", "mingetty",	  "mgetty",    "fgetty",	"login",      "sulogin",
-		"su",	  "sudo",	  "runuser",   "doas",		"telnetd",    "in.telnetd",
-		"utelnetd", "rlogind",	  "in.rlogind", "rshd",		"mosh-server", "shellinaboxd",
-		"ttyd",	  "gotty",	  "wetty",
+		"sshd",	      "sshd-session", "dropbear",    "dropbearmulti", "tinysshd",
+		"getty",      "agetty",	      "mingetty",    "mgetty",	      "fgetty",
+		"login",      "sulogin",      "su",	     "sudo",	      "runuser",
+		"doas",	      "telnetd",      "in.telnetd",  "utelnetd",      "rlogind",
+		"in.rlogind", "rshd",	      "mosh-server", "shellinaboxd",  "ttyd",
+		"gotty",      "wetty",
 	};
 
 	return is_one_of(name, names, ARRAY_COUNT(names));
@@ -37,8 +38,8 @@ static bool is_login(const char *name)
 
 static bool is_shell(const char *name)
 {
-	static const char *const names[] = {"sh",  "bash", "rbash", "dash", "ash",  "hush",
-					    "zsh", "ksh",  "ksh93", "mksh", "fish", "csh",
+	static const char *const names[] = {"sh",   "bash", "rbash", "dash", "ash",  "hush",
+					    "zsh",  "ksh",  "ksh93", "mksh", "fish", "csh",
 					    "tcsh", "yash", "pwsh",  "nu"};
 
 	return is_one_of(name, names, ARRAY_COUNT(names));

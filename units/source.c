@@ -117,8 +117,7 @@ static int walk_step(struct walk *walk, const char *name, bool may_be_link)
 		return -errno;
 	if (S_ISLNK(st.st_mode) && !may_be_link)
 		return follow(walk, fd);
-	strbuf_init(&buf, walk->path + strlen(walk->path),
-		    sizeof(walk->path) - strlen(walk->path));
+	strbuf_init(&buf, walk->path + strlen(walk->path), sizeof(walk->path) - strlen(walk->path));
 	strbuf_addf(&buf, "/%s", name);
 	if (buf.is_cut)
 		return -ENAMETOOLONG;

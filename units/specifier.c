@@ -62,8 +62,8 @@ static const char *as_path(const struct specifier_context *c)
 {
 	if (!c->name)
 		return NULL;
-	const char *text = c->name->instance && *c->name->instance ? c->name->instance
-								   : c->name->prefix;
+	const char *text =
+		c->name->instance && *c->name->instance ? c->name->instance : c->name->prefix;
 	text = name_unescape(c->arena, text);
 	return *text == '/' ? text : arena_printf(c->arena, "/%s", text);
 }
@@ -252,8 +252,8 @@ int specifier_expand(const struct specifier_context *context, const char *text, 
 			return -EINVAL;
 		}
 		if (!value) {
-			*ret_text = arena_printf(context->arena,
-						 "specifier %%%c has no value here", at[1]);
+			*ret_text = arena_printf(context->arena, "specifier %%%c has no value here",
+						 at[1]);
 			return -EINVAL;
 		}
 		text_adds(&out, value);

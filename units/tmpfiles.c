@@ -68,7 +68,8 @@ static bool is_dash(const char *field)
 }
 
 /* The mode may say that it is a mask (~), both may say that they are for what is new (:). */
-static bool read_rights(struct units *units, char *const fields[FIELDS], struct units_folder *folder)
+static bool read_rights(struct units *units, char *const fields[FIELDS],
+			struct units_folder *folder)
 {
 	struct user user;
 	const char *mode = fields[2], *owner = fields[3], *group = fields[4];
@@ -91,10 +92,11 @@ static void add_folder(struct units *units, const struct where *at, char *const 
 	if (!is_ours(units, folder.path))
 		return;
 	if (!read_rights(units, fields, &folder)) {
-		report_warning(&units->report, at,
-			       "%s is not made: expected \"TYPE PATH MODE USER GROUP\" with an octal "
-			       "mode, and a user and a group that exist",
-			       folder.path);
+		report_warning(
+			&units->report, at,
+			"%s is not made: expected \"TYPE PATH MODE USER GROUP\" with an octal "
+			"mode, and a user and a group that exist",
+			folder.path);
 		return;
 	}
 	if (units->folders.count == FOLDERS_MAX) {

@@ -223,8 +223,8 @@ struct units {
 void settings_add(struct arena *arena, struct settings *list, const char *text, struct where at);
 
 /* Adds a zeroed item to one of the lists above and points at it. */
-#define LIST_ADD(arena, list)                                                                      \
-	((list)->items = arena_grow((arena), (list)->items, (list)->count, &(list)->capacity,      \
-				    sizeof(*(list)->items)),                                       \
-	 memset(&(list)->items[(list)->count], 0, sizeof(*(list)->items)),                         \
+#define LIST_ADD(arena, list)                                                                 \
+	((list)->items = arena_grow((arena), (list)->items, (list)->count, &(list)->capacity, \
+				    sizeof(*(list)->items)),                                  \
+	 memset(&(list)->items[(list)->count], 0, sizeof(*(list)->items)),                    \
 	 &(list)->items[(list)->count++])

@@ -438,7 +438,8 @@ static int one_limit(uint32_t resource, const char *text, uint64_t *ret_value)
 			return 0;
 		int r = value_span(text, &us);
 		if (r == 0)
-			*ret_value = resource == RLIMIT_RTTIME ? us : us / 1000000 + (us % 1000000 > 0);
+			*ret_value =
+				resource == RLIMIT_RTTIME ? us : us / 1000000 + (us % 1000000 > 0);
 		return r;
 	}
 	case RLIMIT_FSIZE:

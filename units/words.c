@@ -54,15 +54,15 @@ static void add_utf8(struct text *text, uint32_t c)
 
 static const struct escape {
 	char letter;
-	char byte;     /* what it stands for, or 0: a number follows */
+	char byte; /* what it stands for, or 0: a number follows */
 	uint8_t digits, base;
 	bool is_unicode;
 } escapes[] = {
-	{'a', '\a', 0, 0, false}, {'b', '\b', 0, 0, false}, {'f', '\f', 0, 0, false},
-	{'n', '\n', 0, 0, false}, {'r', '\r', 0, 0, false}, {'t', '\t', 0, 0, false},
-	{'v', '\v', 0, 0, false}, {'\\', '\\', 0, 0, false}, {'"', '"', 0, 0, false},
-	{'\'', '\'', 0, 0, false}, {'s', ' ', 0, 0, false}, {'x', 0, 2, 16, false},
-	{'u', 0, 4, 16, true},	  {'U', 0, 8, 16, true},
+	{'a', '\a', 0, 0, false},  {'b', '\b', 0, 0, false},  {'f', '\f', 0, 0, false},
+	{'n', '\n', 0, 0, false},  {'r', '\r', 0, 0, false},  {'t', '\t', 0, 0, false},
+	{'v', '\v', 0, 0, false},  {'\\', '\\', 0, 0, false}, {'"', '"', 0, 0, false},
+	{'\'', '\'', 0, 0, false}, {'s', ' ', 0, 0, false},   {'x', 0, 2, 16, false},
+	{'u', 0, 4, 16, true},	   {'U', 0, 8, 16, true},
 };
 
 /*

@@ -34,8 +34,8 @@ static int make(const struct units_folder *folder)
 
 	if (r < 0)
 		return r;
-	CLEANUP(fd_closep) int fd =
-		open(folder->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	CLEANUP(fd_closep)
+	int fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? -errno : own(fd, folder);
 }
 
@@ -57,8 +57,9 @@ int folders_make(struct boot *boot)
 		}
 	}
 	if (n_failed > 0)
-		event_emit(EVENT_NOTICE, "folders-missing", NULL,
-			   "%zu of the %zu folders that tmpfiles.d asks for are missing; the first is %s: %s",
-			   n_failed, n, first_path, strerror(-first));
+		event_emit(
+			EVENT_NOTICE, "folders-missing", NULL,
+			"%zu of the %zu folders that tmpfiles.d asks for are missing; the first is %s: %s",
+			n_failed, n, first_path, strerror(-first));
 	return 0;
 }

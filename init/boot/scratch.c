@@ -214,8 +214,10 @@ static const char *explain_failure(int error)
 {
 	switch (-error) {
 	case EIO: return "the kernel did not give it the bounds asked for";
-	case ENOSPC: return "the folders that the image has there need more than size= or nr_inodes=";
-	case E2BIG: return "the image has more than 4096 folders there, or more than 32 levels of them";
+	case ENOSPC:
+		return "the folders that the image has there need more than size= or nr_inodes=";
+	case E2BIG:
+		return "the image has more than 4096 folders there, or more than 32 levels of them";
 	default: return strerror(-error);
 	}
 }

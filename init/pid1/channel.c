@@ -18,8 +18,8 @@
 #define BOOT_PUTS                                                                                  \
 	(BIT(STORE_PLAN) | BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD) | BIT(STORE_BOARD_PUBLIC) |   \
 	 BIT(STORE_RING) | BIT(STORE_RING_PUBLIC) | BIT(STORE_CAPTURE) | BIT(STORE_NOTIFY) |       \
-	 BIT(STORE_LISTEN) | BIT(STORE_SOCKET) | BIT(STORE_SECRET_FILE) |                    \
-	 BIT(STORE_CREDENTIALS) | BIT(STORE_CGROUP))
+	 BIT(STORE_LISTEN) | BIT(STORE_SOCKET) | BIT(STORE_SECRET_FILE) | BIT(STORE_CREDENTIALS) | \
+	 BIT(STORE_CGROUP))
 
 static int take_hello(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_put(struct instance *in, const struct proto_packet *packet, int fd);

@@ -126,8 +126,7 @@ static void send_checked(int proc, const struct process *process, int signal)
 			(void)kill(process->pid, signal);
 		return;
 	}
-	if (proc_read_stat(proc, process->pid, &now) < 0 ||
-	    now.start_ticks != process->start_ticks)
+	if (proc_read_stat(proc, process->pid, &now) < 0 || now.start_ticks != process->start_ticks)
 		return;
 	if (sys_pidfd_send_signal(pidfd, signal, NULL, 0) < 0 && SYS_IS_MISSING(errno))
 		(void)kill(process->pid, signal);

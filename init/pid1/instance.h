@@ -30,8 +30,8 @@
 struct child {
 	pid_t pid; /* 0: does not run */
 	uint64_t started_us;
-	uint64_t respawn_us; /* when it is to be started again; USEC_INFINITY: never */
-	uint64_t delay_us;   /* before the next start again */
+	uint64_t respawn_us;		/* when it is to be started again; USEC_INFINITY: never */
+	uint64_t delay_us;		/* before the next start again */
 	uint64_t deaths_us[DEATHS_MAX]; /* a ring of the last ones */
 	uint32_t n_deaths;
 };
@@ -48,11 +48,11 @@ enum timer {
 
 /* The end, in order. Each one ends when nothing is left for it to wait for, or by TIMER_STAGE. */
 enum stage {
-	STAGE_NONE, /* not ending */
-	STAGE_TERM, /* whatever is left but log was asked to go */
-	STAGE_KILL, /* and is killed */
-	STAGE_LOG,  /* log writes out what it has */
-	STAGE_DUMP, /* the dump is written */
+	STAGE_NONE,    /* not ending */
+	STAGE_TERM,    /* whatever is left but log was asked to go */
+	STAGE_KILL,    /* and is killed */
+	STAGE_LOG,     /* log writes out what it has */
+	STAGE_DUMP,    /* the dump is written */
 	STAGE_UNMOUNT, /* on a host: file systems are made safe */
 	STAGE_DONE,
 	STAGE_COUNT
@@ -91,7 +91,7 @@ struct instance {
 	int stop_signal;  /* the first that did */
 
 	enum stage stage;
-	int status;	 /* that we shall exit with */
-	bool wants_dump; /* before we do */
+	int status;	   /* that we shall exit with */
+	bool wants_dump;   /* before we do */
 	uint64_t grace_us; /* of STAGE_TERM */
 };

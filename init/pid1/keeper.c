@@ -19,10 +19,10 @@
 #include "lib/str.h"
 #include "lib/signals.h"
 
-#define HUNG_US		(5 * USEC_PER_SEC)
+#define HUNG_US		 (5 * USEC_PER_SEC)
 #define DEATHS_WINDOW_US (10 * USEC_PER_SEC)
-#define DELAY_MIN_US	(100 * USEC_PER_MSEC)
-#define DELAY_MAX_US	(5 * USEC_PER_SEC)
+#define DELAY_MIN_US	 (100 * USEC_PER_MSEC)
+#define DELAY_MAX_US	 (5 * USEC_PER_SEC)
 
 /* Who lived this long is not in a loop of deaths: its deaths are counted afresh. Tests that kill a
  * hundred times use the crash flavour, where this is not a minute. */

@@ -36,7 +36,7 @@
 #define DEADLINE_SLACK_US (1 * USEC_PER_SEC)  /* the supervisor ends by itself within the budget */
 #define BOOT_STOP_US	  (2 * USEC_PER_SEC)
 #define DUMP_TIMEOUT_US	  (60 * USEC_PER_SEC) /* of one that was asked for: consoles are slow */
-#define STOPPED_US	  (1 * USEC_PER_SEC) /* from the supervisor's last word to its exit */
+#define STOPPED_US	  (1 * USEC_PER_SEC)  /* from the supervisor's last word to its exit */
 #define SIGNALS_A_LOOK	  32
 
 /* ---- signals */
@@ -89,7 +89,7 @@ static void take_dump(struct instance *in, const struct signalfd_siginfo *info)
 
 /* What is not here is taken from the queue and ignored. */
 static void (*const signal_actions[SIGNALS_MAX + 1])(struct instance *,
-						      const struct signalfd_siginfo *) = {
+						     const struct signalfd_siginfo *) = {
 	[SIGCHLD] = take_child, [SIGTERM] = take_stop, [SIGINT] = take_stop,
 	[SIGQUIT] = take_stop,	[SIGPWR] = take_stop,  [SIGNALS_RTMIN + 3] = take_stop,
 	[SIGHUP] = take_note,	[SIGUSR1] = take_dump,
@@ -184,8 +184,10 @@ static void turn(struct instance *in)
 {
 	enum { SIGNALS, CHANNEL, PHASE, ASK, COUNT };
 	static void (*const actions[COUNT])(struct instance *) = {
-		[SIGNALS] = read_signals, [CHANNEL] = read_channel,
-		[PHASE] = read_phase,	  [ASK] = answer,
+		[SIGNALS] = read_signals,
+		[CHANNEL] = read_channel,
+		[PHASE] = read_phase,
+		[ASK] = answer,
 	};
 	struct pollfd fds[COUNT] = {
 		[SIGNALS] = {.fd = in->signal_fd, .events = POLLIN},

@@ -151,8 +151,8 @@ static void wipe_environment(void)
 
 static int put_environment(struct instance *in)
 {
-	CLEANUP(fd_closep) int fd =
-		sys_memfd_create("holdfast-environ", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	CLEANUP(fd_closep)
+	int fd = sys_memfd_create("holdfast-environ", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
@@ -214,9 +214,9 @@ static const struct {
 	size_t field; /* of struct instance, when we use it too */
 } events[] = {
 #define FIELD(name) offsetof(struct instance, name)
-	{STORE_EVENT_JOURNAL, FIELD(event_journal)},
-	{STORE_EVENT_PHASE, FIELD(event_phase)},     {STORE_EVENT_ASK_INIT, FIELD(event_ask)},
-	{STORE_EVENT_ASK_SUPERVISOR, 0},	     {STORE_EVENT_ANSWER, FIELD(event_answer)},
+	{STORE_EVENT_JOURNAL, FIELD(event_journal)}, {STORE_EVENT_PHASE, FIELD(event_phase)},
+	{STORE_EVENT_ASK_INIT, FIELD(event_ask)},    {STORE_EVENT_ASK_SUPERVISOR, 0},
+	{STORE_EVENT_ANSWER, FIELD(event_answer)},
 #undef FIELD
 };
 

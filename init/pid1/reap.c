@@ -21,9 +21,9 @@
 #include "init/pid1/keeper.h"
 #include "lib/clock.h"
 
-#define EXITS_A_POKE   64
-#define EXITS_A_LOOK   1024 /* then signals and timers have their turn */
-#define REAP_AGAIN_US  (20 * USEC_PER_MSEC)
+#define EXITS_A_POKE  64
+#define EXITS_A_LOOK  1024 /* then signals and timers have their turn */
+#define REAP_AGAIN_US (20 * USEC_PER_MSEC)
 /* Room that exits leave to signals: a stop must be seen even when zombies have to wait. */
 #define SIGNAL_RESERVE 16
 

@@ -193,8 +193,7 @@ void shutdown_begin(struct instance *in, int status, uint64_t grace_us)
 static bool is_dump_wanted(const struct instance *in, const struct board_manager *manager)
 {
 	return manager->exit_status != 0 && manager->cause_unit != PLAN_NO_UNIT &&
-	       manager->cause != RESULT_SUCCESS &&
-	       !(in->plan.header->flags & PLAN_MAIN_COMMAND);
+	       manager->cause != RESULT_SUCCESS && !(in->plan.header->flags & PLAN_MAIN_COMMAND);
 }
 
 void shutdown_by_board(struct instance *in)

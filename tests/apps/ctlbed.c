@@ -130,8 +130,8 @@ static void flip(const char *arguments)
 			unit.since_wall_us = n * USEC_PER_SEC;
 			board_write_unit(&board, SAMPLE_DB, &unit);
 			entry.length = (uint32_t)snprintf(text, sizeof(text), "<%" PRIu64 ">%0*d",
-							  ring.header->last_seq + 1, (int)(n % 200) + 1,
-							  0);
+							  ring.header->last_seq + 1,
+							  (int)(n % 200) + 1, 0);
 			ring_append(&ring, &entry, text);
 		}
 	} while (poll(&input, 1, 0) == 0);
@@ -141,7 +141,7 @@ static const struct {
 	const char *name;
 	void (*run)(const char *arguments);
 } commands[] = {
-	{"unit ", set_unit}, {"text ", set_text}, {"phase ", set_phase},
+	{"unit ", set_unit},   {"text ", set_text}, {"phase ", set_phase},
 	{"cause ", set_cause}, {"line ", add_line}, {"flip", flip},
 };
 

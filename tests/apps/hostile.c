@@ -94,8 +94,8 @@ static void do_signals(long count)
 {
 	(void)count;
 	for (int number = 1; number <= 64; number++) {
-		if (number != SIGTERM && number != SIGINT && number != SIGQUIT && number != SIGPWR &&
-		    number != 37)
+		if (number != SIGTERM && number != SIGINT && number != SIGQUIT &&
+		    number != SIGPWR && number != 37)
 			(void)kill(1, number);
 	}
 }
@@ -120,7 +120,8 @@ static void do_notify(long count)
 		for (size_t k = 0; k < 64; k++)
 			garbage[(size_t)rand() % sizeof(garbage)] = (char)rand();
 		struct iovec iov = {garbage, (size_t)rand() % sizeof(garbage)};
-		struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1,
+		struct msghdr message = {.msg_iov = &iov,
+					 .msg_iovlen = 1,
 					 .msg_control = &control,
 					 .msg_controllen = sizeof(control)};
 		control.header.cmsg_level = SOL_SOCKET;
@@ -162,9 +163,9 @@ static const struct {
 	const char *word;
 	void (*run)(long count);
 } attacks[] = {
-	{"forks", do_forks},	 {"orphans", do_orphans},   {"burst", do_burst},
-	{"terms", do_terms},	 {"signals", do_signals},   {"notify", do_notify},
-	{"firehose", do_firehose}, {"mute", do_mute},	     {"murder", do_murder},
+	{"forks", do_forks},	   {"orphans", do_orphans}, {"burst", do_burst},
+	{"terms", do_terms},	   {"signals", do_signals}, {"notify", do_notify},
+	{"firehose", do_firehose}, {"mute", do_mute},	    {"murder", do_murder},
 };
 
 int main(int argc, char **argv)

@@ -84,7 +84,8 @@ static void make_plan(uint32_t n_units, uint32_t format, uint64_t ring_bytes, ui
 	header->sections[PLAN_STRINGS].count = strings_size;
 	for (uint32_t i = 0; i < n_units; i++) {
 		units[i].name = 8 + i * NAME_SIZE;
-		(void)snprintf(block + strings_at + units[i].name, NAME_SIZE, "unit-%04u.service", i);
+		(void)snprintf(block + strings_at + units[i].name, NAME_SIZE, "unit-%04u.service",
+			       i);
 	}
 	check(plan_open(block, size, &ignored), "plan");
 	check(io_write_all(create("plan"), block, size), "writing the plan");
@@ -115,7 +116,8 @@ int main(int argc, char **argv)
 	check(board_format(fd, n_units), "board_format");
 	check(board_map(fd, true, &board), "board_map");
 	make_store();
-	printf("%zu %zu %zu %zu\n", (size_t)((char *)&board.slots[0][SLOT_MAIN] - (char *)board.header),
+	printf("%zu %zu %zu %zu\n",
+	       (size_t)((char *)&board.slots[0][SLOT_MAIN] - (char *)board.header),
 	       sizeof(board.slots[0]), offsetof(struct store_table, capacity),
 	       offsetof(struct store_table, count));
 	return 0;

@@ -85,8 +85,7 @@ static uint64_t number(char **words, int i)
 static void send_packet(uint32_t type, uint32_t kind, uint32_t index, uint64_t value, int fd,
 			const char *text)
 {
-	struct proto_packet packet = {
-		.type = type, .kind = kind, .index = index, .value = value};
+	struct proto_packet packet = {.type = type, .kind = kind, .index = index, .value = value};
 	int channel = store_find(store, STORE_CHANNEL, 0), r;
 
 	(void)str_copy(packet.text, sizeof(packet.text), text ? text : "");
@@ -107,9 +106,14 @@ static int make_plan(uint32_t n_units, uint32_t n_listen)
 	struct plan_unit *unit = (struct plan_unit *)(block + units);
 
 	*header = (struct plan_header){
-		.magic = PLAN_MAGIC, .version = PLAN_VERSION, .size = size,
-		.n_listen = n_listen, .main_unit = PLAN_NO_UNIT,
-		.uid_log = PLAN_NO_ID, .uid_health = PLAN_NO_ID, .uid_secrets = PLAN_NO_ID,
+		.magic = PLAN_MAGIC,
+		.version = PLAN_VERSION,
+		.size = size,
+		.n_listen = n_listen,
+		.main_unit = PLAN_NO_UNIT,
+		.uid_log = PLAN_NO_ID,
+		.uid_health = PLAN_NO_ID,
+		.uid_secrets = PLAN_NO_ID,
 	};
 	for (int i = 0; i < PLAN_SECTION_COUNT; i++)
 		header->sections[i].offset = (strings + 7) & ~(size_t)7;
@@ -230,8 +234,8 @@ static void do_apply(char **words)
 		next.cursor++;
 		if (e.kind == JOURNAL_EXIT)
 			board.slots[e.unit][e.slot] = 0;
-		strbuf_addf(&answer, "%u,%d,%d,%d,%d ", e.kind, e.pid, (int)e.unit * SLOT_COUNT +
-			    (int)e.slot, e.code, e.status);
+		strbuf_addf(&answer, "%u,%d,%d,%d,%d ", e.kind, e.pid,
+			    (int)e.unit * SLOT_COUNT + (int)e.slot, e.code, e.status);
 	}
 	board_write_manager(&board, &next);
 }
@@ -313,10 +317,13 @@ static const struct {
 	const char *name;
 	void (*run)(char **words);
 } commands[] = {
-	{"world", do_world},   {"packet", do_packet}, {"junk", do_junk},   {"spawn", do_spawn},
-	{"orphans", do_orphans}, {"apply", do_apply}, {"phase", do_phase}, {"ask", do_ask},
-	{"read", do_read},     {"write", do_write},   {"fds", do_fds},	   {"ignore", do_ignore},
-	{"exit", do_exit},     {"inherited", do_inherited},
+	{"world", do_world},	 {"packet", do_packet},
+	{"junk", do_junk},	 {"spawn", do_spawn},
+	{"orphans", do_orphans}, {"apply", do_apply},
+	{"phase", do_phase},	 {"ask", do_ask},
+	{"read", do_read},	 {"write", do_write},
+	{"fds", do_fds},	 {"ignore", do_ignore},
+	{"exit", do_exit},	 {"inherited", do_inherited},
 };
 
 /* ---- the strings */

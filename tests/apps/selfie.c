@@ -85,7 +85,7 @@ static void add_ids(struct strbuf *out)
 /* Lines "Name:\tvalue" of /proc/self/status that are wanted, as strings. */
 static void add_status(struct strbuf *out)
 {
-	static const char *const wanted[] = {"CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb",
+	static const char *const wanted[] = {"CapInh",	   "CapPrm",  "CapEff", "CapBnd", "CapAmb",
 					     "NoNewPrivs", "Seccomp", "SigBlk", "SigIgn", "Umask"};
 	ssize_t n = io_read_file(AT_FDCWD, "/proc/self/status", buffer, sizeof(buffer));
 	char *rest = NULL;

@@ -228,7 +228,6 @@ static void key_nofile(char *v)
 	bed.store->inherited.nofile_hard = number(field(&v));
 }
 
-
 /* Ranges grow by one: all records of one kind belong to the one unit. */
 static void *add_record(enum plan_section section, size_t range_offset)
 {
@@ -255,7 +254,8 @@ static void key_directory(char *v)
 	uint32_t type = (uint32_t)number(field(&v)), mode = (uint32_t)number(field(&v));
 	uint32_t keep = (uint32_t)number(field(&v));
 	plan_str path = planbuild_text(&bed.build, v);
-	struct plan_directory *d = add_record(PLAN_DIRECTORIES, offsetof(struct plan_unit, directories));
+	struct plan_directory *d =
+		add_record(PLAN_DIRECTORIES, offsetof(struct plan_unit, directories));
 
 	*d = (struct plan_directory){.type = type, .mode = mode, .keep = keep, .path = path};
 }
@@ -329,7 +329,8 @@ static void key_socket(char *v)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	must(fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) == 0 &&
-	     listen(fd, 8) == 0, "socket");
+		     listen(fd, 8) == 0,
+	     "socket");
 	plan_str name = planbuild_text(&bed.build, v);
 	struct plan_socket *s = planbuild_record(&bed.build, PLAN_SOCKETS, &index);
 	*s = (struct plan_socket){.unit = 1, .fd_name = name};
@@ -342,13 +343,27 @@ static const struct {
 	const char *name;
 	size_t offset, size;
 } fields[] = {
-#define NUMBER(name, member) {name, offsetof(struct plan_unit, member), sizeof(((struct plan_unit *)0)->member)}
-#define TEXT(name, member)   {name, offsetof(struct plan_unit, member), 0}
-	NUMBER("uid", uid), NUMBER("gid", gid), NUMBER("umask", umask), NUMBER("type", type),
-	NUMBER("pdeath", pdeath_signal), NUMBER("access", notify_access),
-	NUMBER("watchdog", watchdog_us), NUMBER("cwd-optional", working_directory_optional),
-	TEXT("name", name), TEXT("home", home), TEXT("user", user_name),
-	TEXT("cwd", working_directory), TEXT("root", root_directory),
+#define NUMBER(name, member)                                                                      \
+	{                                                                                         \
+		name, offsetof(struct plan_unit, member), sizeof(((struct plan_unit *)0)->member) \
+	}
+#define TEXT(name, member)                                  \
+	{                                                   \
+		name, offsetof(struct plan_unit, member), 0 \
+	}
+	NUMBER("uid", uid),
+	NUMBER("gid", gid),
+	NUMBER("umask", umask),
+	NUMBER("type", type),
+	NUMBER("pdeath", pdeath_signal),
+	NUMBER("access", notify_access),
+	NUMBER("watchdog", watchdog_us),
+	NUMBER("cwd-optional", working_directory_optional),
+	TEXT("name", name),
+	TEXT("home", home),
+	TEXT("user", user_name),
+	TEXT("cwd", working_directory),
+	TEXT("root", root_directory),
 #undef NUMBER
 #undef TEXT
 };
@@ -405,9 +420,9 @@ static const struct {
 	{"credentials", key_credentials},
 	{"notify", key_notify},
 	{"socket", key_socket},
-	{"kill", key_kill},	  /* who:signal, after the spawn */
+	{"kill", key_kill},	    /* who:signal, after the spawn */
 	{"clean-up", key_clean_up}, /* after the end of the process */
-	{"helper", key_helper},	  /* the program of ROLE_SECRETS, spawned instead */
+	{"helper", key_helper},	    /* the program of ROLE_SECRETS, spawned instead */
 };
 
 static void apply_key(char *argument)
@@ -476,7 +491,8 @@ static void limit_rights(void)
 	if (bed.as_uid != UINT64_MAX) {
 		uid_t uid = (uid_t)bed.as_uid;
 		must(setgroups(0, NULL) == 0 && setresgid(uid, uid, uid) == 0 &&
-		     setresuid(uid, uid, uid) == 0, "setresuid");
+			     setresuid(uid, uid, uid) == 0,
+		     "setresuid");
 	} else if (bed.is_limited) {
 		for (int i = 0; i < 2; i++)
 			data[i].effective = data[i].permitted =
@@ -501,7 +517,8 @@ static void become_supervisor(void)
 	(void)dup2(bed.error_pipe, STDERR_FILENO);
 	limit_rights();
 	event_init("holdfast-supervisor", 0);
-	(void)madvise((void *)((uintptr_t)bed.board.header & ~(uintptr_t)4095), 4096, MADV_DONTFORK);
+	(void)madvise((void *)((uintptr_t)bed.board.header & ~(uintptr_t)4095), 4096,
+		      MADV_DONTFORK);
 	int r = spawn_init(&bed.spawner, &bed.plan, bed.store, &bed.board);
 	errno = -r;
 	must(r == 0, "spawn_init");
@@ -568,8 +585,8 @@ static void print_result(const struct answer *answer, int32_t slot, int32_t reap
 	json_add_i64(&out, "slot", slot);
 	json_add_i64(&out, "reaped", reaped);
 	if (reaped > 0)
-		json_add_i64(&out, "status", WIFEXITED(status) ? WEXITSTATUS(status)
-							       : -WTERMSIG(status));
+		json_add_i64(&out, "status",
+			     WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
 	add_stream(&out, "stdout", stream_of_unit(0, STREAM_STDOUT));
 	add_stream(&out, "stderr", stream_of_unit(0, STREAM_STDERR));
 	add_stream(&out, "events", stream_of_role(bed.n_units, ROLE_SUPERVISOR));
@@ -731,8 +748,8 @@ static void spawn_for_ever(_Atomic uint32_t *begun)
 static void run_kills(uint32_t rounds)
 {
 	uint32_t lost = 0, spawned = 0, state = 12345;
-	_Atomic uint32_t *begun = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-				       -1, 0);
+	_Atomic uint32_t *begun =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	must(begun != MAP_FAILED, "mmap");
 	for (uint32_t round = 0; round < rounds; round++) {
@@ -867,7 +884,9 @@ int main(int argc, char **argv)
 
 	must(argc > 2, "run, kills or bench");
 	bool is_run = strcmp(argv[1], "run") == 0;
-	uint32_t count = is_run ? 2 : strcmp(argv[1], "bench") == 0 ? (uint32_t)number(argv[2]) : 64;
+	uint32_t count = is_run				 ? 2
+			 : strcmp(argv[1], "bench") == 0 ? (uint32_t)number(argv[2])
+							 : 64;
 	if (!is_run && setrlimit(RLIMIT_NOFILE, &files) < 0) {
 		(void)getrlimit(RLIMIT_NOFILE, &files);
 		files.rlim_cur = files.rlim_max;

@@ -43,8 +43,8 @@ static void fuzz_url(const char *text, size_t length)
 	struct url url;
 
 	(void)url_answer_status(text, length);
-	if (url_parse(text, &url) == 0 && (strpbrk(url.target, " \r\n") || url.target[0] != '/' ||
-					   !*url.host || !*url.port))
+	if (url_parse(text, &url) == 0 &&
+	    (strpbrk(url.target, " \r\n") || url.target[0] != '/' || !*url.host || !*url.port))
 		abort();
 }
 
@@ -60,7 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static void (*const parsers[])(const char *text, size_t length) = {
-		fuzz_json, fuzz_time, fuzz_url, fuzz_stat,
+		fuzz_json,
+		fuzz_time,
+		fuzz_url,
+		fuzz_stat,
 	};
 
 	if (size == 0)

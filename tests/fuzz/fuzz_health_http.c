@@ -34,7 +34,8 @@ static void look_at(const struct http_request *request, const char *data, int us
 
 	demand(is_root(request) || lies_within(request->path, request->path_length, data, size));
 	demand(lies_within(request->query, request->query_length, data, size));
-	demand(request->method == HTTP_OTHER || request->path[0] == '/' || request->path_length == 0);
+	demand(request->method == HTTP_OTHER || request->path[0] == '/' ||
+	       request->path_length == 0);
 	(void)http_query_has(request, "verbose");
 	(void)http_query_is(request, "exclude", "a@b.service");
 }

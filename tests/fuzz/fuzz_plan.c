@@ -47,7 +47,8 @@ static void touch_unit(const struct plan *plan, const struct plan_unit *unit)
 	touch_list(plan, unit->groups, false);
 	for (int i = 0; i < UNIT_RELATION_COUNT; i++) {
 		for (uint32_t j = 0; j < unit->relations[i].count && j < 64; j++)
-			touch(plan, plan_unit(plan, plan_list_get(plan, unit->relations[i], j))->name);
+			touch(plan,
+			      plan_unit(plan, plan_list_get(plan, unit->relations[i], j))->name);
 	}
 	for (int i = 0; i < EXEC_PHASE_COUNT; i++)
 		touch_execs(plan, unit->exec[i]);
@@ -69,7 +70,8 @@ static void touch_unit(const struct plan *plan, const struct plan_unit *unit)
 		touch(plan, plan_scratch(plan, unit->scratch.first + i)->path);
 	touch(plan, 0);
 	sum += strlen(unit_kind_names[unit->kind]) + strlen(service_type_names[unit->type]) +
-	       strlen(restart_policy_names[unit->restart]) + strlen(kill_mode_names[unit->kill_mode]);
+	       strlen(restart_policy_names[unit->restart]) +
+	       strlen(kill_mode_names[unit->kill_mode]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

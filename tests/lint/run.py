@@ -123,6 +123,15 @@ def run_on_sources(command, complaint):
             yield from lines
 
 
+def rule_sources_are_formatted():
+    done = subprocess.run(["clang-format", "--dry-run", "-Werror", *tracked(".c", ".h")],
+                          capture_output=True, text=True, check=False)
+    files = {line.split(":")[0] for line in done.stderr.splitlines() if ": error:" in line}
+    yield from (f"{path}: clang-format -i would change it" for path in sorted(files))
+    if done.returncode and not files:
+        yield done.stderr.strip()
+
+
 def rule_clang_has_no_warning():
     out = subprocess.run(["make", "-s", "-k", "clang"], capture_output=True, text=True, check=False)
     if out.returncode:

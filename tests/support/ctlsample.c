@@ -6,7 +6,7 @@
 static void add_units(struct planbuild *build)
 {
 	static const char *const names[SAMPLE_COUNT] = {
-		[SAMPLE_DB] = "db.service",	    [SAMPLE_WEB] = "web.service",
+		[SAMPLE_DB] = "db.service",	      [SAMPLE_WEB] = "web.service",
 		[SAMPLE_MIGRATE] = "migrate.service", [SAMPLE_EXTRA] = "extra.service",
 		[SAMPLE_PROBED] = "probed.service",
 	};

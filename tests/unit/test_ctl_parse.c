@@ -25,12 +25,30 @@ static void test_durations(void **state)
 		const char *text;
 		int64_t us; /* negative: refused */
 	} cases[] = {
-		{"5", 5000000},	    {"0", 0},		{"1.5", 1500000},  {"500ms", 500000},
-		{"0.5ms", 500},	    {"2min", 120000000}, {"2m", 120000000}, {"1h", 3600000000},
-		{"1d", 86400000000}, {"5s", 5000000},	{"5sec", 5000000}, {"0.0000019", 1},
-		{"", -1},	    {"s", -1},		{"5 s", -1},	   {"-5", -1},
-		{"+5", -1},	    {"5.", -1},		{".5", -1},	   {"5x", -1},
-		{"5ss", -1},	    {"99999999999", -1}, {"1000000000d", -1}, {"0x5", -1},
+		{"5", 5000000},
+		{"0", 0},
+		{"1.5", 1500000},
+		{"500ms", 500000},
+		{"0.5ms", 500},
+		{"2min", 120000000},
+		{"2m", 120000000},
+		{"1h", 3600000000},
+		{"1d", 86400000000},
+		{"5s", 5000000},
+		{"5sec", 5000000},
+		{"0.0000019", 1},
+		{"", -1},
+		{"s", -1},
+		{"5 s", -1},
+		{"-5", -1},
+		{"+5", -1},
+		{"5.", -1},
+		{".5", -1},
+		{"5x", -1},
+		{"5ss", -1},
+		{"99999999999", -1},
+		{"1000000000d", -1},
+		{"0x5", -1},
 		{"1e3", -1},
 	};
 
@@ -152,8 +170,9 @@ static void test_answers(void **state)
 
 static void test_stat_with_a_hostile_name(void **state)
 {
-	static const char text[] = "42 (a) S 9 (b) R 7 42 41 0 -1 4194560 1 2 3 4 100 50 0 0 20 0 3 0 "
-				   "1000 4096 25 18446744073709551615\n";
+	static const char text[] =
+		"42 (a) S 9 (b) R 7 42 41 0 -1 4194560 1 2 3 4 100 50 0 0 20 0 3 0 "
+		"1000 4096 25 18446744073709551615\n";
 	struct process process;
 	struct proc_stat stat;
 
@@ -180,7 +199,8 @@ static void test_stat_with_a_hostile_name(void **state)
 	assert_true(process.resident > 0);
 }
 
-static void check_text(void (*write)(struct strbuf *, uint64_t), uint64_t value, const char *expected)
+static void check_text(void (*write)(struct strbuf *, uint64_t), uint64_t value,
+		       const char *expected)
 {
 	char text[64];
 	struct strbuf buf;
@@ -216,7 +236,9 @@ static void test_text_for_terminals(void **state)
 		{"plain", "plain"},
 		{"\x1b[2J\x07\x7f\t\n", "?[2J????"},
 		{"\xC3\xA9\xE2\x82\xAC", "\xC3\xA9\xE2\x82\xAC"},
-		{"\xC2\x9B" "31m\xC2\xA0", "?31m\xC2\xA0"},
+		{"\xC2\x9B"
+		 "31m\xC2\xA0",
+		 "?31m\xC2\xA0"},
 		{"\xC3", "?"},
 		{"\x9B\xFFx", "??x"},
 		{"", ""},

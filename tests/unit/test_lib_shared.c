@@ -164,8 +164,9 @@ static void a_damaged_board_is_refused(void **state)
 	assert_int_equal(board_map(fd, false, &board), -EBADMSG);
 	assert_int_equal(board_format(fd, 10), 0);
 	uint32_t n_units = UINT32_MAX;
-	assert_int_equal(pwrite(fd, &n_units, sizeof(n_units), offsetof(struct board_header, n_units)),
-			 sizeof(n_units));
+	assert_int_equal(
+		pwrite(fd, &n_units, sizeof(n_units), offsetof(struct board_header, n_units)),
+		sizeof(n_units));
 	assert_int_equal(board_map(fd, false, &board), -EBADMSG);
 	(void)fd_close(fd);
 }

@@ -73,7 +73,8 @@ static void numbers_are_digits_in_range(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		uint64_t value = 77;
-		assert_int_equal(str_parse_u64(cases[i].text, cases[i].max, &value), cases[i].error);
+		assert_int_equal(str_parse_u64(cases[i].text, cases[i].max, &value),
+				 cases[i].error);
 		/* An output is never touched on failure. */
 		assert_true(value == (cases[i].error ? 77 : cases[i].value));
 	}
@@ -94,7 +95,8 @@ static void strings_are_escaped(void **state)
 	(void)state;
 	assert_json("a\"b\\c\n\t\r\x01\x7f", 10, "\"a\\\"b\\\\c\\n\\t\\r\\u0001\\u007f\"");
 	assert_json("nul\0in", 6, "\"nul\\u0000in\"");
-	assert_json("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 9, "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"");
+	assert_json("\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80", 9,
+		    "\"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80\"");
 }
 
 static void bytes_that_are_not_utf8_are_replaced(void **state)

@@ -35,8 +35,8 @@ static void bed_init(struct bed *bed)
 	bed->board = (struct board){.slots = bed->slots, .n_units = N_UNITS};
 	assert_int_equal(ring_format(bed->ring_fd, 16 << 20), 0);
 	assert_int_equal(ring_map(bed->ring_fd, true, &bed->ring), 0);
-	assert_int_equal(capture_open(&bed->capture, bed->capture_fd, &bed->ring, &bed->board,
-				      N_UNITS), 0);
+	assert_int_equal(
+		capture_open(&bed->capture, bed->capture_fd, &bed->ring, &bed->board, N_UNITS), 0);
 	for (int i = 0; i < N_UNITS; i++)
 		assert_int_equal(pipe2(bed->pipes[i], O_NONBLOCK), 0);
 }
@@ -90,7 +90,8 @@ static size_t collect(const struct bed *bed, uint32_t unit, char *to, size_t siz
 
 static void test_bytes_arrive_whatever_the_pieces(void **state)
 {
-	static const char *const alphabets[N_UNITS] = {"a\n{\"", "\x01\xE2\x82\xAC\xF0\x9F\\", "{}x"};
+	static const char *const alphabets[N_UNITS] = {"a\n{\"", "\x01\xE2\x82\xAC\xF0\x9F\\",
+						       "{}x"};
 	static char data[N_UNITS][1 << 20], got[1 << 20];
 	size_t fed[N_UNITS] = {0};
 	struct bed *bed = calloc(1, sizeof(*bed));
@@ -118,7 +119,8 @@ static void test_bytes_arrive_whatever_the_pieces(void **state)
 		/* A successor, now and then, takes over in the middle. */
 		if (rand() % 50 == 0)
 			assert_int_equal(capture_open(&bed->capture, bed->capture_fd, &bed->ring,
-						      &bed->board, N_UNITS), 0);
+						      &bed->board, N_UNITS),
+					 0);
 	}
 	for (uint32_t unit = 0; unit < N_UNITS; unit++) {
 		assert_int_equal(collect(bed, unit, got, sizeof(got)), sizeof(data[unit]));

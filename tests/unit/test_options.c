@@ -98,9 +98,17 @@ static void test_grace_is_optional(void **state)
 		int r;
 		uint32_t grace_s;
 	} rows[] = {
-		{"-w", 0, 10},	      {"-w0", 0, 0},	   {"-w=3", 0, 3},	{"--wait-all", 0, 10},
-		{"--wait-all=4", 0, 4}, {"-wg", 0, 10},	   {"-w=", -EINVAL, 0}, {"-w=4s", -EINVAL, 0},
-		{"-w5g", -EINVAL, 0}, {"-w99999999999", -EINVAL, 0}, {"--wait-all=-1", -EINVAL, 0},
+		{"-w", 0, 10},
+		{"-w0", 0, 0},
+		{"-w=3", 0, 3},
+		{"--wait-all", 0, 10},
+		{"--wait-all=4", 0, 4},
+		{"-wg", 0, 10},
+		{"-w=", -EINVAL, 0},
+		{"-w=4s", -EINVAL, 0},
+		{"-w5g", -EINVAL, 0},
+		{"-w99999999999", -EINVAL, 0},
+		{"--wait-all=-1", -EINVAL, 0},
 	};
 	struct options options;
 	char dashes[] = "--", cmd[] = "cmd", word[32];
@@ -160,12 +168,34 @@ static void test_signal_names(void **state)
 		const char *text;
 		int number;
 	} rows[] = {
-		{"TERM", 15},	 {"SIGTERM", 15},   {"sigterm", 15}, {"15", 15},      {"1", 1},
-		{"64", 64},	 {"RTMIN", 34},	    {"RTMIN+0", 34}, {"RTMIN+3", 37}, {"SIGRTMIN+30", 64},
-		{"RTMAX", 64},	 {"RTMAX-1", 63},   {"CLD", 17},     {"IOT", 6},      {"POLL", 29},
-		{"0", -EINVAL},	 {"65", -EINVAL},   {"", -EINVAL},   {"SIG", -EINVAL}, {"-1", -EINVAL},
-		{"RTMIN-1", -EINVAL}, {"RTMIN+31", -EINVAL}, {"RTMAX+1", -EINVAL}, {"RTMIN+", -EINVAL},
-		{"15x", -EINVAL}, {"TERMX", -EINVAL}, {"SIGSIGTERM", -EINVAL}, {" TERM", -EINVAL},
+		{"TERM", 15},
+		{"SIGTERM", 15},
+		{"sigterm", 15},
+		{"15", 15},
+		{"1", 1},
+		{"64", 64},
+		{"RTMIN", 34},
+		{"RTMIN+0", 34},
+		{"RTMIN+3", 37},
+		{"SIGRTMIN+30", 64},
+		{"RTMAX", 64},
+		{"RTMAX-1", 63},
+		{"CLD", 17},
+		{"IOT", 6},
+		{"POLL", 29},
+		{"0", -EINVAL},
+		{"65", -EINVAL},
+		{"", -EINVAL},
+		{"SIG", -EINVAL},
+		{"-1", -EINVAL},
+		{"RTMIN-1", -EINVAL},
+		{"RTMIN+31", -EINVAL},
+		{"RTMAX+1", -EINVAL},
+		{"RTMIN+", -EINVAL},
+		{"15x", -EINVAL},
+		{"TERMX", -EINVAL},
+		{"SIGSIGTERM", -EINVAL},
+		{" TERM", -EINVAL},
 		{"99999999999999999999", -EINVAL},
 	};
 

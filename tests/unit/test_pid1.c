@@ -50,8 +50,8 @@ static uint64_t die(struct child *child, uint64_t *now, uint64_t lived, bool *re
 
 static void test_first_start_is_at_once_then_it_doubles(void **state)
 {
-	static const uint64_t wanted[] = {0,	    100 * MS, 200 * MS,	 400 * MS, 800 * MS,
-					  1600 * MS, 3200 * MS, 5 * S, 5 * S,	   5 * S};
+	static const uint64_t wanted[] = {0,	     100 * MS,	200 * MS, 400 * MS, 800 * MS,
+					  1600 * MS, 3200 * MS, 5 * S,	  5 * S,    5 * S};
 	struct child child = {0};
 	uint64_t now = 1000 * S;
 	bool is_hopeless;
@@ -110,9 +110,10 @@ static struct proto_packet packet(uint32_t type, uint32_t kind, uint32_t index, 
 static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has_fd)
 {
 	static const enum store_kind of_boot[] = {
-		STORE_PLAN, STORE_PLAN_PUBLIC, STORE_BOARD, STORE_BOARD_PUBLIC, STORE_RING,
-		STORE_RING_PUBLIC, STORE_CAPTURE, STORE_NOTIFY, STORE_LISTEN, STORE_SOCKET, STORE_SECRET_FILE,
-		STORE_CREDENTIALS, STORE_CGROUP,
+		STORE_PLAN,   STORE_PLAN_PUBLIC, STORE_BOARD,	    STORE_BOARD_PUBLIC,
+		STORE_RING,   STORE_RING_PUBLIC, STORE_CAPTURE,	    STORE_NOTIFY,
+		STORE_LISTEN, STORE_SOCKET,	 STORE_SECRET_FILE, STORE_CREDENTIALS,
+		STORE_CGROUP,
 	};
 	bool is_boots = false;
 

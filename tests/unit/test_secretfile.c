@@ -39,7 +39,10 @@ static void test_records_come_back_in_order(void **state)
 		const char *name, *value;
 		size_t length;
 	} records[] = {
-		{"A", "", 0}, {"TOKEN", "abc=def", 7}, {"tls.key", "bin\0ary", 7}, {"B", "x\ny", 3},
+		{"A", "", 0},
+		{"TOKEN", "abc=def", 7},
+		{"tls.key", "bin\0ary", 7},
+		{"B", "x\ny", 3},
 	};
 	struct secretfile_record record;
 	size_t cursor = 0;
@@ -47,8 +50,9 @@ static void test_records_come_back_in_order(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++)
-		assert_int_equal(secretfile_append(fd, records[i].name, records[i].value,
-						   records[i].length), 0);
+		assert_int_equal(
+			secretfile_append(fd, records[i].name, records[i].value, records[i].length),
+			0);
 	size_t size = content(fd);
 	for (size_t i = 0; i < 4; i++) {
 		assert_int_equal(secretfile_next(data, size, &cursor, &record), 1);

@@ -107,8 +107,10 @@ static void every_state_is_of_one_kind(void **state)
 
 static void print_table(FILE *out)
 {
-	(void)fprintf(out, "# The states of a unit\n\nPrinted from the table in supervisor/unit.c by its "
-			   "test; a cell that is not here is illegal.\n\n| state | event | next |\n|---|---|---|\n");
+	(void)fprintf(
+		out,
+		"# The states of a unit\n\nPrinted from the table in supervisor/unit.c by its "
+		"test; a cell that is not here is illegal.\n\n| state | event | next |\n|---|---|---|\n");
 	for (int s = 0; s < UNIT_STATE_COUNT; s++) {
 		for (int e = 0; e < UNIT_EVENT_COUNT; e++) {
 			int next = unit_next((enum unit_state)s, (enum unit_event)e);
@@ -167,7 +169,7 @@ static void clean_and_unclean_exits(void **state)
 
 static void restart_policies(void **state)
 {
-	static const enum unit_result ends[] = {RESULT_SUCCESS,	 RESULT_EXIT_CODE, RESULT_SIGNAL,
+	static const enum unit_result ends[] = {RESULT_SUCCESS, RESULT_EXIT_CODE, RESULT_SIGNAL,
 						RESULT_TIMEOUT, RESULT_WATCHDOG};
 	/* systemd.service(5), the table at Restart=: a row a policy, a column an end. */
 	static const char *const expected[RESTART_COUNT] = {
@@ -277,9 +279,8 @@ static void the_main_command_has_its_own_statuses(void **state)
 		header.remap[i] = (uint8_t)i;
 	header.remap[143] = 0;
 	assert_int_equal(outcome_instance_status(&header, &unit, &record), 127);
-	record = (struct board_unit){.flags = BOARD_UNIT_MAIN_EXITED,
-				     .exit_code = CLD_KILLED,
-				     .exit_status = SIGTERM};
+	record = (struct board_unit){
+		.flags = BOARD_UNIT_MAIN_EXITED, .exit_code = CLD_KILLED, .exit_status = SIGTERM};
 	assert_int_equal(outcome_instance_status(&header, &unit, &record), 0);
 }
 

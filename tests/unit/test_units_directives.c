@@ -74,7 +74,8 @@ static void print_rows(FILE *out)
 	      "empty or \"no\".\n\n"
 	      "What is not in this table, and does not begin with `X-`, is unknown: a warning, and an "
 	      "error under `holdfast-check --strict`. `[Install]` is resolved when an image is built.\n\n"
-	      "| section | directive | holdfast |\n|---|---|---|\n", out);
+	      "| section | directive | holdfast |\n|---|---|---|\n",
+	      out);
 	for (size_t i = 0; i < n_rows; i++)
 		fprintf(out, "| %s | %s= | %s |\n", rows[i].section, rows[i].key,
 			care_words[rows[i].care]);
@@ -131,11 +132,10 @@ static const struct diag_list *load(struct tree *tree, const struct row *row, co
 	char text[400];
 
 	(void)snprintf(text, sizeof(text), "[%s]\n%s=%s\n%s", row->section, row->key, value,
-		       is_socket  ? "ListenStream=/run/x\n"
+		       is_socket    ? "ListenStream=/run/x\n"
 		       : is_service ? "ExecStart=/usr/bin/app\n"
 				    : "[Service]\nExecStart=/usr/bin/app\n");
-	tree_unit(tree, "a.service",
-		  is_socket ? "[Service]\nExecStart=/usr/bin/app\n" : text);
+	tree_unit(tree, "a.service", is_socket ? "[Service]\nExecStart=/usr/bin/app\n" : text);
 	if (is_socket)
 		tree_unit(tree, "a.socket", text);
 	tree_units(tree, is_socket ? "a.socket" : "a.service");

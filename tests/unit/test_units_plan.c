@@ -38,29 +38,30 @@ static void write_full_service(void)
 {
 	tree_units(&tree, "api.service");
 	tree_write(&tree, "etc/api.env", "FROM_FILE='a b'\n", 0644);
-	tree_unit(&tree, "api.service",
-		  "[Unit]\nDescription=The %p of %H\n"
-		  "ConditionPathExists=|!/run/stop\nAssertPathIsDirectory=/etc\n"
-		  "[Service]\nType=notify\n"
-		  "ExecStartPre=-+/usr/bin/app --check\n"
-		  "ExecStart=@/usr/bin/app api \"--name=%i x\" $FROM_FILE ${FROM_FILE} $$HOME \\x41\n"
-		  "ExecStop=/bin/kill -QUIT $MAINPID\n"
-		  "ExecStopPost=/usr/bin/app $SERVICE_RESULT ${EXIT_CODE}/${EXIT_STATUS}\n"
-		  "User=web\nSupplementaryGroups=70\n"
-		  "Environment=A=1 \"B=two words\"\nEnvironmentFile=/etc/api.env\n"
-		  "EnvironmentFile=-/etc/missing\nUnsetEnvironment=A\n"
-		  "RuntimeDirectory=api api/sub\nRuntimeDirectoryMode=0700\nStateDirectory=api\n"
-		  "Restart=on-failure\nRestartSec=2\nTimeoutSec=10\nTimeoutStartSec=0\nWatchdogSec=5\n"
-		  "KillMode=mixed\nKillSignal=SIGINT\nSuccessExitStatus=3 TEMPFAIL SIGUSR1\n"
-		  "LimitNOFILE=1024:2048\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n"
-		  "AmbientCapabilities=CAP_NET_BIND_SERVICE\nNoNewPrivileges=yes\nUMask=0077\n"
-		  "Nice=-5\nOOMScoreAdjust=100\nPIDFile=/var/run/api.pid\nPrivateTmp=true\n"
-		  "TemporaryFileSystem=/scratch:size=64M,mode=0750\nWorkingDirectory=-/srv\n"
-		  "LoadCredential=tls:/etc/tls.key\n"
-		  "[X-Holdfast]\nDrainSec=5\nSecret=TOKEN file:/etc/passwd\n"
-		  "SecretFd=KEY file:/etc/group optional\n"
-		  "[X-Readiness]\nHTTPGet=http://localhost:8080/ready\nPeriodSec=5\n"
-		  "[X-Liveness]\nExec=/usr/bin/app --alive\n");
+	tree_unit(
+		&tree, "api.service",
+		"[Unit]\nDescription=The %p of %H\n"
+		"ConditionPathExists=|!/run/stop\nAssertPathIsDirectory=/etc\n"
+		"[Service]\nType=notify\n"
+		"ExecStartPre=-+/usr/bin/app --check\n"
+		"ExecStart=@/usr/bin/app api \"--name=%i x\" $FROM_FILE ${FROM_FILE} $$HOME \\x41\n"
+		"ExecStop=/bin/kill -QUIT $MAINPID\n"
+		"ExecStopPost=/usr/bin/app $SERVICE_RESULT ${EXIT_CODE}/${EXIT_STATUS}\n"
+		"User=web\nSupplementaryGroups=70\n"
+		"Environment=A=1 \"B=two words\"\nEnvironmentFile=/etc/api.env\n"
+		"EnvironmentFile=-/etc/missing\nUnsetEnvironment=A\n"
+		"RuntimeDirectory=api api/sub\nRuntimeDirectoryMode=0700\nStateDirectory=api\n"
+		"Restart=on-failure\nRestartSec=2\nTimeoutSec=10\nTimeoutStartSec=0\nWatchdogSec=5\n"
+		"KillMode=mixed\nKillSignal=SIGINT\nSuccessExitStatus=3 TEMPFAIL SIGUSR1\n"
+		"LimitNOFILE=1024:2048\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\n"
+		"AmbientCapabilities=CAP_NET_BIND_SERVICE\nNoNewPrivileges=yes\nUMask=0077\n"
+		"Nice=-5\nOOMScoreAdjust=100\nPIDFile=/var/run/api.pid\nPrivateTmp=true\n"
+		"TemporaryFileSystem=/scratch:size=64M,mode=0750\nWorkingDirectory=-/srv\n"
+		"LoadCredential=tls:/etc/tls.key\n"
+		"[X-Holdfast]\nDrainSec=5\nSecret=TOKEN file:/etc/passwd\n"
+		"SecretFd=KEY file:/etc/group optional\n"
+		"[X-Readiness]\nHTTPGet=http://localhost:8080/ready\nPeriodSec=5\n"
+		"[X-Liveness]\nExec=/usr/bin/app --alive\n");
 	tree_write(&tree, "etc/tls.key", "k", 0600);
 }
 
@@ -103,9 +104,12 @@ static void check_life(const struct plan_unit *unit)
 	assert_int_equal(unit->restart_kill_signal, SIGINT);
 	assert_int_equal(unit->final_kill_signal, SIGKILL);
 	assert_true(plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_EXITED, 3));
-	assert_true(plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_EXITED, 75));
-	assert_true(plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_KILLED, SIGUSR1));
-	assert_false(plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_EXITED, 0));
+	assert_true(
+		plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_EXITED, 75));
+	assert_true(plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_KILLED,
+				    SIGUSR1));
+	assert_false(
+		plan_status_has(&plan_unit_statuses(&tree.plan, unit)->success, CLD_EXITED, 0));
 	assert_int_equal(unit->failure_action, ACTION_EXIT);
 	assert_int_equal(unit->success_action, ACTION_EXIT);
 	assert_int_equal(unit->failure_status, 256);
@@ -220,8 +224,8 @@ static void test_a_service(void **state)
 /* Nothing that may hold a value is anywhere in the public plan's bytes. */
 static void test_the_public_plan_tells_nothing(void **state)
 {
-	static const char *const hidden[] = {"two words", "a b", "--name", "--check", "file:/etc",
-					     "/etc/tls.key", "--alive", "FROM_FILE"};
+	static const char *const hidden[] = {"two words", "a b",	  "--name",  "--check",
+					     "file:/etc", "/etc/tls.key", "--alive", "FROM_FILE"};
 
 	(void)state;
 	write_full_service();
@@ -266,7 +270,8 @@ static void test_the_header(void **state)
 	assert_int_equal(plan_scratch(&tree.plan, header->scratch.first)->flags, SCRATCH_EXEC);
 	assert_int_equal(header->main_unit, PLAN_NO_UNIT);
 	assert_int_equal(header->flags, PLAN_IS_PID1);
-	assert_string_equal(plan_string(&tree.plan, plan_protection(&tree.plan, 0)->rung), "verity");
+	assert_string_equal(plan_string(&tree.plan, plan_protection(&tree.plan, 0)->rung),
+			    "verity");
 	assert_string_equal(units_conf(tree.units)->listen[0], ":9180");
 }
 
@@ -341,9 +346,11 @@ static void test_drop_ins(void **state)
 	tree_units(&tree, "a-b@x.service");
 	tree_write(&tree, "usr/lib/systemd/system/a-b@.service",
 		   "[Unit]\nDescription=base\n[Service]\nExecStart=/usr/bin/app old\n"
-		   "Environment=A=1 B=1 C=1 D=1\n", 0644);
+		   "Environment=A=1 B=1 C=1 D=1\n",
+		   0644);
 	tree_write(&tree, "etc/systemd/system/a-b@.service.d/20-b.conf",
-		   "[Service]\nExecStart=\nExecStart=/usr/bin/app new %i\nEnvironment=B=20\n", 0644);
+		   "[Service]\nExecStart=\nExecStart=/usr/bin/app new %i\nEnvironment=B=20\n",
+		   0644);
 	tree_write(&tree, "etc/holdfast/units/a-b@x.service.d/10-a.conf",
 		   "[Service]\nEnvironment=A=10 B=10\n", 0644);
 	/* The first folder's file of a name hides all later ones. */
@@ -358,9 +365,9 @@ static void test_drop_ins(void **state)
 	tree_take(&tree);
 	const struct plan_unit *unit = tree_find(&tree, "a-b@x.service");
 	assert_int_equal(unit->exec[EXEC_START].count, 1);
-	assert_string_equal(tree_argument(&tree.plan,
-					  plan_exec(&tree.plan, unit->exec[EXEC_START].first), 2),
-			    "x");
+	assert_string_equal(
+		tree_argument(&tree.plan, plan_exec(&tree.plan, unit->exec[EXEC_START].first), 2),
+		"x");
 	assert_string_equal(tree_variable(&tree, unit, "A"), "10");
 	assert_string_equal(tree_variable(&tree, unit, "B"), "20");
 	assert_string_equal(tree_variable(&tree, unit, "C"), "30");
@@ -376,8 +383,7 @@ static void test_aliases_and_masks(void **state)
 		  "[Service]\nExecStart=/usr/bin/app\n");
 	tree_unit(&tree, "mariadb.service", "[Service]\nExecStart=/usr/bin/app\n");
 	tree_unit(&tree, "new@.service", "[Service]\nExecStart=/usr/bin/app %i\n");
-	tree_link(&tree, "etc/systemd/system/mysql.service",
-		  "/etc/holdfast/units/mariadb.service");
+	tree_link(&tree, "etc/systemd/system/mysql.service", "/etc/holdfast/units/mariadb.service");
 	tree_link(&tree, "etc/holdfast/units/old@.service", "new@.service");
 	tree_link(&tree, "etc/systemd/system/gone.service", "/dev/null");
 	tree_take(&tree);
@@ -418,9 +424,10 @@ static void test_standard_targets(void **state)
 {
 	(void)state;
 	tree_units(&tree, "a.service b.service");
-	tree_unit(&tree, "a.service",
-		  "[Unit]\nBefore=network.target\nConflicts=shutdown.target\nBefore=shutdown.target\n"
-		  "DefaultDependencies=no\n[Service]\nExecStart=/usr/bin/app\n");
+	tree_unit(
+		&tree, "a.service",
+		"[Unit]\nBefore=network.target\nConflicts=shutdown.target\nBefore=shutdown.target\n"
+		"DefaultDependencies=no\n[Service]\nExecStart=/usr/bin/app\n");
 	tree_unit(&tree, "b.service",
 		  "[Unit]\nAfter=network-online.target\nWants=network-online.target\n"
 		  "[Service]\nExecStart=/usr/bin/app\n");
@@ -445,8 +452,11 @@ static void test_sockets(void **state)
 	assert_int_equal(plan_section_count(&tree.plan, PLAN_SOCKETS), 5);
 	static const struct {
 		uint32_t domain, type;
-	} rows[] = {{AF_INET6, SOCK_STREAM}, {AF_INET, SOCK_STREAM}, {AF_INET6, SOCK_STREAM},
-		    {AF_UNIX, SOCK_DGRAM}, {AF_UNIX, SOCK_SEQPACKET}};
+	} rows[] = {{AF_INET6, SOCK_STREAM},
+		    {AF_INET, SOCK_STREAM},
+		    {AF_INET6, SOCK_STREAM},
+		    {AF_UNIX, SOCK_DGRAM},
+		    {AF_UNIX, SOCK_SEQPACKET}};
 	for (uint32_t i = 0; i < 5; i++) {
 		const struct plan_socket *socket = plan_socket(&tree.plan, i);
 		assert_int_equal(socket->domain, rows[i].domain);
@@ -489,10 +499,11 @@ static void test_what_is_essential(void **state)
 static void test_a_command(void **state)
 {
 	static const char *const environment[] = {"PATH=/opt:/usr/bin", "T=v", NULL};
-	static const char *const keys[] = {"X-Holdfast.Secret=TOKEN env:T", "Service.User=db", NULL};
+	static const char *const keys[] = {"X-Holdfast.Secret=TOKEN env:T", "Service.User=db",
+					   NULL};
 	char *argv[] = {(char[]){"app"}, (char[]){"$HOME"}, (char[]){"%n \"x"}, NULL};
-	struct units_command command = {.argv = argv, .keys = keys, .is_group = true,
-					.pdeath_signal = SIGTERM};
+	struct units_command command = {
+		.argv = argv, .keys = keys, .is_group = true, .pdeath_signal = SIGTERM};
 
 	(void)state;
 	for (int i = 0; i < 256; i++)
@@ -584,8 +595,10 @@ static void test_values_that_are_refused(void **state)
 		{"ExecStartPre=/usr/bin/nope", "/usr/bin/nope: No such file", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=-/usr/bin/nope", "/usr/bin/nope: No such file", 3, 14, DIAG_WARNING},
 		{"ExecStartPre=/usr/bin/data", "is no executable file", 3, 14, DIAG_ERROR},
-		{"ExecStartPre=bin/app", "expected an absolute path or the name", 3, 14, DIAG_ERROR},
-		{"ExecStartPre=/usr/bin/app \"x", "a quote that is never closed", 3, 27, DIAG_ERROR},
+		{"ExecStartPre=bin/app", "expected an absolute path or the name", 3, 14,
+		 DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/app \"x", "a quote that is never closed", 3, 27,
+		 DIAG_ERROR},
 		{"ExecStartPre=--/usr/bin/app", "prefix \"-\" twice", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app %Z", "unknown specifier %Z", 3, 27, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app ${NOPE}", "${NOPE} is not set", 3, 14, DIAG_WARNING},
@@ -640,20 +653,25 @@ static void test_keys_that_are_not_honoured(void **state)
 static void test_secrets_that_are_refused(void **state)
 {
 	static const struct refusal rows[] = {
-		{"[X-Holdfast]\nSecret=A ssm:/x", "ssm: comes with the cloud sources", 4, 10, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A ssm:/x", "ssm: comes with the cloud sources", 4, 10,
+		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A http://x", "expected a reference", 4, 10, DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A file:x", "expected file: and an absolute path", 4, 10,
 		 DIAG_ERROR},
-		{"[X-Holdfast]\nSecret=A", "expected a reference behind the name", 4, 9, DIAG_ERROR},
-		{"[X-Holdfast]\nSecret=1A env:X", "expected the name of a variable", 4, 8, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A", "expected a reference behind the name", 4, 9,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=1A env:X", "expected the name of a variable", 4, 8,
+		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A env:X", "the variable X is not set", 4, 8, DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A file:/none", "/none: No such file", 4, 8, DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A file:/e/${ENV}/x optional", "${ENV} is not set", 4, 18,
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecretFile=a/b file:/x", "expected the name of a file", 4, 12,
 		 DIAG_ERROR},
-		{"[X-Holdfast]\nSecret=A file:/x mode=0400", "expected optional", 4, 18, DIAG_ERROR},
-		{"[X-Holdfast]\nSecretPath=ssm:/x/", "comes with the cloud sources", 4, 12, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A file:/x mode=0400", "expected optional", 4, 18,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecretPath=ssm:/x/", "comes with the cloud sources", 4, 12,
+		 DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app ${A}\n[X-Holdfast]\nSecret=A file:/etc/passwd",
 		 "${A} holds a secret", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app ${A}\n[X-Holdfast]\nConfig=A file:/etc/passwd",
@@ -718,8 +736,9 @@ static void test_shells_are_refused(void **state)
 	tree_write(&tree, "usr/bin/dash", "x", 0755);
 	tree_link(&tree, "usr/bin/hidden", "/usr/bin/dash");
 	check_refusals(rows, ARRAY_COUNT(rows));
-	tree_unit(&tree, "a.service",
-		  "[Service]\nType=oneshot\nExecStart=/usr/bin/sh -c 'x'\nExecStart=/usr/bin/sh -eu /x\n");
+	tree_unit(
+		&tree, "a.service",
+		"[Service]\nType=oneshot\nExecStart=/usr/bin/sh -c 'x'\nExecStart=/usr/bin/sh -eu /x\n");
 	assert_int_equal(tree_load(&tree)->count, 0);
 }
 
@@ -727,9 +746,10 @@ static void test_the_graph_is_checked(void **state)
 {
 	(void)state;
 	tree_units(&tree, "a.service");
-	tree_unit(&tree, "a.service",
-		  "[Unit]\nRequires=b.service c.service\nAfter=b.service\nWants=lost.service x.timer\n"
-		  "BindsTo=data.mount\n[Service]\nExecStart=/usr/bin/app\n");
+	tree_unit(
+		&tree, "a.service",
+		"[Unit]\nRequires=b.service c.service\nAfter=b.service\nWants=lost.service x.timer\n"
+		"BindsTo=data.mount\n[Service]\nExecStart=/usr/bin/app\n");
 	tree_unit(&tree, "b.service",
 		  "[Unit]\nAfter=d.service\nWants=d.service\n[Service]\nExecStart=/usr/bin/app\n");
 	tree_unit(&tree, "d.service",
@@ -763,13 +783,15 @@ static void test_the_stop_budget(void **state)
 	(void)state;
 	tree_units(&tree, "a.service b.service");
 	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=12\n");
-	tree_unit(&tree, "b.service",
-		  "[Unit]\nAfter=a.service\n[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=12\n");
+	tree_unit(
+		&tree, "b.service",
+		"[Unit]\nAfter=a.service\n[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=12\n");
 	(void)tree_load(&tree);
 	assert_non_null(strstr(tree_diag(&tree, "clipped")->message, "b.service"));
 	assert_int_equal(units_diagnostics(tree.units)->n_errors, 0);
-	tree_unit(&tree, "b.service",
-		  "[Unit]\nAfter=a.service\n[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=11\n");
+	tree_unit(
+		&tree, "b.service",
+		"[Unit]\nAfter=a.service\n[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=11\n");
 	assert_int_equal(tree_load(&tree)->count, 0);
 }
 
@@ -830,7 +852,8 @@ static void test_overrides(void **state)
 	(void)state;
 	tree_write(&tree, "etc/holdfast/holdfast.conf",
 		   "[Holdfast]\nUnits=a.service\nStopTimeoutSec=50\n[Health]\nListen=:1 :2\n"
-		   "[Scratch]\n/tmp=size=9M\n", 0644);
+		   "[Scratch]\n/tmp=size=9M\n",
+		   0644);
 	tree_unit(&tree, "b.service", "[Service]\nExecStart=/usr/bin/app\n");
 	load_with(overrides, ARRAY_COUNT(overrides));
 	assert_int_equal(units_diagnostics(tree.units)->count, 0);
@@ -845,8 +868,8 @@ static void test_overrides(void **state)
 
 static void test_promises_are_the_images(void **state)
 {
-	static const struct units_override weaker = {"Holdfast", "Shells", "warn", "HOLDFAST_SHELLS",
-						     true};
+	static const struct units_override weaker = {"Holdfast", "Shells", "warn",
+						     "HOLDFAST_SHELLS", true};
 	static const struct units_override allow = {"Holdfast", "Allow", "Shells", "HOLDFAST_ALLOW",
 						    true};
 
@@ -877,15 +900,15 @@ static void test_conf_that_is_refused(void **state)
 		{"[Holdfast]\nUnits=a.service\nShells=maybe\n", "expected refuse or warn", 3, 8},
 		{"[Holdfast]\nUnits=a.service\nShell=warn\n", "did you mean Shells=?", 3, 1},
 		{"[Holdfast]\nUnits=a.service\n[Health]\nListen=x:1\n", "expected :PORT", 4, 8},
-		{"[Holdfast]\nUnits=a.service\n[Scratch]\ntmp=size=1M\n", "expected an absolute path",
-		 4, 1},
-		{"[Holdfast]\nUnits=a.service\n[Scratch]\n/tmp=size=1M,fast\n", "expected size=64M", 4,
-		 14},
+		{"[Holdfast]\nUnits=a.service\n[Scratch]\ntmp=size=1M\n",
+		 "expected an absolute path", 4, 1},
+		{"[Holdfast]\nUnits=a.service\n[Scratch]\n/tmp=size=1M,fast\n", "expected size=64M",
+		 4, 14},
 		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel.x=1\n", "is for hosts", 4, 1},
 		{"[Holdfast]\nUnits=a.service\n[Heath]\n", "did you mean [Health]?", 3, 1},
 		{"[Holdfast]\nUnits=a.service b\n", "expected the name of a unit", 2, 17},
-		{"[Holdfast]\nUnits=a.service lost.service\n", "lost.service: there is no such unit", 2,
-		 17},
+		{"[Holdfast]\nUnits=a.service lost.service\n",
+		 "lost.service: there is no such unit", 2, 17},
 		{"Units=a.service\n", "outside of a section", 1, 1},
 		{"[Holdfast]\nUnits=multi-user.target\n", "holds no units here", 2, 7},
 		{"[Holdfast]\nUnits=a.service\nUnitPath=/none\n", "/none: no such folder", 3, 10},

@@ -87,7 +87,8 @@ static void test_lines(void **state)
 
 static void test_continuation(void **state)
 {
-	static const char text[] = "ExecStart=/bin/x \\\n  --one \\\n# not this\n  ; nor this\n  --two\nA=b\\";
+	static const char text[] =
+		"ExecStart=/bin/x \\\n  --one \\\n# not this\n  ; nor this\n  --two\nA=b\\";
 	struct lexer lexer = open_lexer(text, sizeof(text) - 1);
 	struct lex_item item = next(&lexer);
 
@@ -176,7 +177,7 @@ static void test_words_that_are_wrong(void **state)
 		const char *text;
 		size_t place;
 	} rows[] = {
-		{"a \"open", 2}, {"\\q", 1}, {"\\x0", 1},	{"\\x01", 1},
+		{"a \"open", 2}, {"\\q", 1}, {"\\x0", 1},    {"\\x01", 1},
 		{"\\u12", 1},	 {"a\\", 2}, {"\\ud800", 1}, {"\\777", 1},
 	};
 
@@ -202,14 +203,30 @@ static void test_spans(void **state)
 		const char *text;
 		uint64_t us;
 	} rows[] = {
-		{"30", 30000000},	{"1min 30s", 90000000}, {"1min30s", 90000000},
-		{"1.5", 1500000},	{".5h", 1800000000},	{"100ms", 100000},
-		{"infinity", UINT64_MAX}, {"2 h", 7200000000},	{"5us", 5},
-		{"0", 0},		{"1M", 2629800000000},	{"1m", 60000000},
+		{"30", 30000000},
+		{"1min 30s", 90000000},
+		{"1min30s", 90000000},
+		{"1.5", 1500000},
+		{".5h", 1800000000},
+		{"100ms", 100000},
+		{"infinity", UINT64_MAX},
+		{"2 h", 7200000000},
+		{"5us", 5},
+		{"0", 0},
+		{"1M", 2629800000000},
+		{"1m", 60000000},
 		{"0.000001", 1},
 	};
-	static const char *const wrong[] = {"", " ", "x", "-1", "1 parsec", "1min 30q", "1..5",
-					    "99999999999999999999", "999999999999y", "+3"};
+	static const char *const wrong[] = {"",
+					    " ",
+					    "x",
+					    "-1",
+					    "1 parsec",
+					    "1min 30q",
+					    "1..5",
+					    "99999999999999999999",
+					    "999999999999y",
+					    "+3"};
 	uint64_t us;
 
 	(void)state;
@@ -335,10 +352,18 @@ static void test_specifiers(void **state)
 	static const struct {
 		const char *text, *expected;
 	} rows[] = {
-		{"%n", "a-b@x-y.service"}, {"%N", "a-b@x-y"}, {"%p", "a-b"}, {"%P", "a/b"},
-		{"%i", "x-y"},		   {"%I", "x/y"},     {"%j", "b"},   {"%f", "/x/y"},
+		{"%n", "a-b@x-y.service"},
+		{"%N", "a-b@x-y"},
+		{"%p", "a-b"},
+		{"%P", "a/b"},
+		{"%i", "x-y"},
+		{"%I", "x/y"},
+		{"%j", "b"},
+		{"%f", "/x/y"},
 		{"%t%S%C%L%E", "/run/var/lib/var/cache/var/log/etc"},
-		{"%H %l", "h.example h"},  {"100%%", "100%"}, {"%u%U%h", "root0/root"},
+		{"%H %l", "h.example h"},
+		{"100%%", "100%"},
+		{"%u%U%h", "root0/root"},
 		{"%Y", "/etc/x"},
 	};
 	struct source source = {.root_fd = -1, .arena = &arena};
@@ -442,9 +467,9 @@ static void remove_tree(struct tree *tree)
 
 static void check_source(struct source *source)
 {
-	static const char *const inside[] = {"/etc/file", "etc/file", "/absolute", "/etc/up",
-					     "/folder/file", "/etc/sub/../file",
-					     "/../../etc/./file", "//etc//file"};
+	static const char *const inside[] = {
+		"/etc/file",	"etc/file",	    "/absolute",	 "/etc/up",
+		"/folder/file", "/etc/sub/../file", "/../../etc/./file", "//etc//file"};
 	struct strings names;
 	char *text, *path;
 	size_t size;

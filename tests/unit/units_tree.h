@@ -70,11 +70,14 @@ static inline void tree_make(struct tree *tree)
 	tree_write(tree, "etc/passwd",
 		   "root:x:0:0:root:/root:/bin/sh\n"
 		   "web:x:33:34:Web:/var/www:/usr/sbin/nologin\n"
-		   "db:x:70:70::/var/lib/db:/bin/sh\n", 0644);
-	tree_write(tree, "etc/group", "root:x:0:\nwww:x:34:\nssl:x:110:db,web\nlog:x:4:web\n", 0644);
+		   "db:x:70:70::/var/lib/db:/bin/sh\n",
+		   0644);
+	tree_write(tree, "etc/group", "root:x:0:\nwww:x:34:\nssl:x:110:db,web\nlog:x:4:web\n",
+		   0644);
 }
 
-static inline int tree_remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+static inline int tree_remove_one(const char *path, const struct stat *st, int type,
+				  struct FTW *ftw)
 {
 	(void)st;
 	(void)type;
@@ -187,7 +190,8 @@ static inline bool tree_related(const struct tree *tree, const char *from, enum 
 	struct plan_list list = tree_find(tree, from)->relations[type];
 
 	for (uint32_t i = 0; i < list.count; i++) {
-		if (strcmp(plan_unit_name(&tree->plan, plan_list_get(&tree->plan, list, i)), to) == 0)
+		if (strcmp(plan_unit_name(&tree->plan, plan_list_get(&tree->plan, list, i)), to) ==
+		    0)
 			return true;
 	}
 	return false;
@@ -200,8 +204,8 @@ static inline const char *tree_variable(const struct tree *tree, const struct pl
 	size_t length = strlen(name);
 
 	for (uint32_t i = 0; i < unit->environment.count; i++) {
-		const char *text = plan_string(&tree->plan,
-					       plan_list_get(&tree->plan, unit->environment, i));
+		const char *text =
+			plan_string(&tree->plan, plan_list_get(&tree->plan, unit->environment, i));
 		if (strncmp(text, name, length) == 0 && text[length] == '=')
 			return text + length + 1;
 	}
