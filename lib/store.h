@@ -28,8 +28,9 @@ enum role {
 	ROLE_SUPERVISOR,
 	ROLE_LOG,
 	ROLE_HEALTH,
-	ROLE_SECRETS, /* spawned by the supervisor */
-	ROLE_CTL,     /* the dump that PID 1 asks for */
+	ROLE_SECRETS,	     /* spawned by the supervisor: file:, env:, cred: */
+	ROLE_SECRETS_REMOTE, /* likewise, for units that have ssm:, asm: or vault: too */
+	ROLE_CTL,	     /* the dump that PID 1 asks for */
 	ROLE_COUNT
 };
 
@@ -42,21 +43,28 @@ enum store_kind {
 	STORE_PLAN,	   /* sealed memfd; lib/plan.h */
 	STORE_PLAN_PUBLIC, /* the same without values of the environment; a 0444 file where possible */
 	STORE_BOARD,	   /* read-write: the supervisor's alone */
-	STORE_BOARD_PUBLIC, /* read-only */
-	STORE_JOURNAL,	    /* read-write: PID 1's alone */
-	STORE_JOURNAL_READ, /* read-only */
-	STORE_RING,	    /* read-write: log's alone */
-	STORE_RING_PUBLIC,  /* read-only */
-	STORE_CAPTURE,	    /* read-write: log's raw area, unscrubbed; nobody else's */
-	STORE_ENVIRON,	    /* sealed: the environment that PID 1 was given, "NAME=VALUE\0"... */
-	STORE_OUTPUT,	    /* the stdout that PID 1 was given: log's alone */
-	STORE_PIPE_READ,    /* index: stream (see stream_of_unit) */
-	STORE_PIPE_WRITE,   /* index: stream */
-	STORE_NOTIFY,	    /* AF_UNIX datagram socket behind $NOTIFY_SOCKET */
-	STORE_LISTEN,	    /* index: which address of [Health] Listen= */
-	STORE_SOCKET,	    /* index: plan socket */
-	STORE_SECRET,	    /* index: unit; what holdfast-secrets filled, NAME=VALUE\0... */
+	STORE_BOARD_PUBLIC,  /* read-only */
+	STORE_JOURNAL,	     /* read-write: PID 1's alone */
+	STORE_JOURNAL_READ,  /* read-only */
+	STORE_RING,	     /* read-write: log's alone */
+	STORE_RING_PUBLIC,   /* read-only */
+	STORE_CAPTURE,	     /* read-write: log's raw area, unscrubbed; nobody else's */
+	STORE_ENVIRON,	     /* sealed: the environment that PID 1 was given, "NAME=VALUE\0"... */
+	STORE_OUTPUT,	     /* the stdout that PID 1 was given: log's alone */
+	STORE_PIPE_READ,     /* index: stream (see stream_of_unit) */
+	STORE_PIPE_WRITE,    /* index: stream */
+	STORE_NOTIFY,	     /* AF_UNIX datagram socket behind $NOTIFY_SOCKET */
+	STORE_LISTEN,	     /* index: which address of [Health] Listen= */
+	STORE_SOCKET,	     /* index: plan socket */
+	STORE_SECRET,	     /* index: unit; what holdfast-secrets filled, NAME=VALUE\0... */
+	STORE_SECRET_NEXT,   /* index: unit; the same while a refresh fills it */
+	STORE_SECRET_STATE,  /* index: unit; read-write, what the helper remembers from run to run:
+			       tokens, leases, versions. Passed to the remote helper alone */
+	STORE_SECRET_REPORT, /* index: unit; lib/secretreport.h, of the last run; no value in it */
 	STORE_SECRET_FILE, /* index: plan secret; a source that only root may read, opened at boot */
+	STORE_FINGERPRINTS, /* read-write, helpers: keyed fingerprints of what log has to hide */
+	STORE_FINGERPRINTS_READ,    /* read-only, log */
+	STORE_FINGERPRINT_KEY,	    /* sealed: random bytes that boot drew for them */
 	STORE_CREDENTIALS,	    /* directory on memory that cannot swap, where there is one */
 	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
 	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */

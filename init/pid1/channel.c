@@ -19,7 +19,12 @@
 	(BIT(STORE_PLAN) | BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD) | BIT(STORE_BOARD_PUBLIC) |   \
 	 BIT(STORE_RING) | BIT(STORE_RING_PUBLIC) | BIT(STORE_CAPTURE) | BIT(STORE_NOTIFY) |       \
 	 BIT(STORE_LISTEN) | BIT(STORE_SOCKET) | BIT(STORE_SECRET_FILE) | BIT(STORE_CREDENTIALS) | \
-	 BIT(STORE_CGROUP))
+	 BIT(STORE_CGROUP) | BIT(STORE_FINGERPRINTS) | BIT(STORE_FINGERPRINTS_READ) |              \
+	 BIT(STORE_FINGERPRINT_KEY))
+/* What the supervisor makes for the fetches of a unit. */
+#define SUPERVISOR_PUTS                                                         \
+	(BIT(STORE_SECRET) | BIT(STORE_SECRET_NEXT) | BIT(STORE_SECRET_STATE) | \
+	 BIT(STORE_SECRET_REPORT))
 
 static int take_hello(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_put(struct instance *in, const struct proto_packet *packet, int fd);
@@ -40,8 +45,8 @@ static const struct rule {
 	{ROLE_BOOT, PROTO_BOOTED, false, 0, UINT64_MAX, take_booted},
 	{ROLE_BOOT, PROTO_FAILED, false, 0, 255, take_failed},
 	{ROLE_SUPERVISOR, PROTO_HELLO, false, 0, PROTO_VERSION, take_hello},
-	{ROLE_SUPERVISOR, PROTO_PUT, true, BIT(STORE_SECRET), 0, take_put},
-	{ROLE_SUPERVISOR, PROTO_DROP, false, BIT(STORE_SECRET), 0, take_drop},
+	{ROLE_SUPERVISOR, PROTO_PUT, true, SUPERVISOR_PUTS, 0, take_put},
+	{ROLE_SUPERVISOR, PROTO_DROP, false, SUPERVISOR_PUTS, 0, take_drop},
 };
 
 static bool kind_fits(const struct rule *rule, const struct proto_packet *packet)

@@ -98,7 +98,8 @@ static int open_own_folder(void)
 
 static bool is_optional(enum role role)
 {
-	return role == ROLE_HEALTH || role == ROLE_SECRETS || role == ROLE_CTL;
+	return role == ROLE_HEALTH || role == ROLE_SECRETS || role == ROLE_SECRETS_REMOTE ||
+	       role == ROLE_CTL;
 }
 
 static int put_programs(struct instance *in, const char **ret_what)

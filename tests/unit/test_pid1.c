@@ -110,19 +110,33 @@ static struct proto_packet packet(uint32_t type, uint32_t kind, uint32_t index, 
 static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has_fd)
 {
 	static const enum store_kind of_boot[] = {
-		STORE_PLAN,   STORE_PLAN_PUBLIC, STORE_BOARD,	    STORE_BOARD_PUBLIC,
-		STORE_RING,   STORE_RING_PUBLIC, STORE_CAPTURE,	    STORE_NOTIFY,
-		STORE_LISTEN, STORE_SOCKET,	 STORE_SECRET_FILE, STORE_CREDENTIALS,
+		STORE_PLAN,
+		STORE_PLAN_PUBLIC,
+		STORE_BOARD,
+		STORE_BOARD_PUBLIC,
+		STORE_RING,
+		STORE_RING_PUBLIC,
+		STORE_CAPTURE,
+		STORE_NOTIFY,
+		STORE_LISTEN,
+		STORE_SOCKET,
+		STORE_SECRET_FILE,
+		STORE_CREDENTIALS,
 		STORE_CGROUP,
+		STORE_FINGERPRINTS,
+		STORE_FINGERPRINTS_READ,
+		STORE_FINGERPRINT_KEY,
 	};
+	bool is_of_supervisor = kind == STORE_SECRET || kind == STORE_SECRET_NEXT ||
+				kind == STORE_SECRET_STATE || kind == STORE_SECRET_REPORT;
 	bool is_boots = false;
 
 	for (size_t i = 0; i < sizeof(of_boot) / sizeof(of_boot[0]); i++)
 		is_boots = is_boots || of_boot[i] == kind;
 	if (type == PROTO_PUT)
-		return has_fd && (sender == ROLE_BOOT ? is_boots : kind == STORE_SECRET);
+		return has_fd && (sender == ROLE_BOOT ? is_boots : is_of_supervisor);
 	if (type == PROTO_DROP)
-		return !has_fd && sender == ROLE_SUPERVISOR && kind == STORE_SECRET;
+		return !has_fd && sender == ROLE_SUPERVISOR && is_of_supervisor;
 	if (type == PROTO_BOOTED || type == PROTO_FAILED)
 		return !has_fd && sender == ROLE_BOOT && kind == 0;
 	return false; /* a second HELLO, and what has no name */
