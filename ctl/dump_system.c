@@ -1,4 +1,16 @@
-/* The dump's view of the machine: mounts, processes, cgroups, scratch, pressure, kernel log. */
+/*
+ * The dump's view of the machine: mounts, processes, cgroups, scratch, pressure, kernel log.
+ *
+ * Everything here is text of the kernel's that holds text of others: a path, a process's name, an
+ * option of a mount. It is taken field by field, escaped, and shown only where it is on a list of
+ * what may be; what it does not understand it leaves out, since a dump of half a machine is worth
+ * more than none. Nothing is kept between two lines, and every list has an end (…_MAX): a machine
+ * that is sick has the most mounts and processes.
+ *
+ * What is looked at is what this caller may see: another user's processes tell less, a unit's own
+ * scratch is seen through the root of its main process, and a kernel log that may not be read is
+ * left out.
+ */
 #include "ctl/dump.h"
 
 #include <dirent.h>

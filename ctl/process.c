@@ -1,3 +1,8 @@
+/*
+ * A process of the instance as status and the dump show it: what it uses, and the
+ * cgroup that it is in. The pid came from the board a moment ago, so the process may be gone, or,
+ * where pids wrap, be another one: what is read is for people to see, and nothing is decided by it.
+ */
 #include "ctl/process.h"
 
 #include <errno.h>

@@ -1,3 +1,11 @@
+/*
+ * Times as people type them on a command line: how long ("1.5h") and since when (RFC 3339). Both
+ * are whole or refused: a text that goes on behind what was understood is a slip, and would else be
+ * another time than the one that was meant.
+ *
+ * The calendar is computed here: libc's mktime(3) and timegm(3) accept the 31st of February, and
+ * the former reads a zone file that an image need not have.
+ */
 #include "ctl/time.h"
 
 #include <errno.h>

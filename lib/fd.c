@@ -24,6 +24,13 @@ void fd_closep(int *fd)
 	*fd = fd_close(*fd);
 }
 
+void fd_closedirp(DIR **dir)
+{
+	if (*dir)
+		(void)closedir(*dir);
+	*dir = NULL;
+}
+
 int fd_steal(int *fd)
 {
 	int taken = *fd;

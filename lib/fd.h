@@ -3,6 +3,7 @@
  * File descriptors: owners, moves, and closing what is not ours. The empty fd is -EBADF, so that
  * a use of it names its own error.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 /* Closes fd if it is one and returns -EBADF, for fd = fd_close(fd). Keeps errno. */
 int fd_close(int fd);
 void fd_closep(int *fd);
+void fd_closedirp(DIR **dir);
 
 /* Moves *fd to the caller and leaves the empty fd behind. */
 int fd_steal(int *fd);

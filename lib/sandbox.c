@@ -7,10 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <linux/capability.h>
 #include <linux/seccomp.h>
 
 #include "lib/cleanup.h"
+#include "lib/sys.h"
 
 static int drop_ids(uint32_t uid)
 {
@@ -21,10 +21,7 @@ static int drop_ids(uint32_t uid)
 
 static int drop_capabilities(void)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
-
-	return (int)syscall(SYS_capset, &header, data);
+	return sys_capset(&(const struct sys_capabilities){0});
 }
 
 /*

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
+
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -53,4 +55,32 @@ int sys_exec_fd(int fd, char *const argv[], char *const envp[])
 int sys_pivot_root(const char *new_root, const char *put_old)
 {
 	return (int)syscall(SYS_pivot_root, new_root, put_old);
+}
+
+int sys_capget(struct sys_capabilities *ret_sets)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2] = {0};
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return -1;
+	*ret_sets = (struct sys_capabilities){
+		.effective = data[0].effective | (uint64_t)data[1].effective << 32,
+		.permitted = data[0].permitted | (uint64_t)data[1].permitted << 32,
+		.inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32,
+	};
+	return 0;
+}
+
+int sys_capset(const struct sys_capabilities *sets)
+{
+	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct data[2];
+
+	for (int i = 0; i < 2; i++) {
+		data[i].effective = (uint32_t)(sets->effective >> (32 * i));
+		data[i].permitted = (uint32_t)(sets->permitted >> (32 * i));
+		data[i].inheritable = (uint32_t)(sets->inheritable >> (32 * i));
+	}
+	return (int)syscall(SYS_capset, &header, data);
 }

@@ -18,6 +18,13 @@ int sys_memfd_create(const char *name, unsigned flags);
 int sys_exec_fd(int fd, char *const argv[], char *const envp[]);
 int sys_pivot_root(const char *new_root, const char *put_old);
 
+/* Sets of this process as masks, bit n for capability n (capabilities(7)). */
+struct sys_capabilities {
+	uint64_t effective, permitted, inheritable;
+};
+int sys_capget(struct sys_capabilities *ret_sets);
+int sys_capset(const struct sys_capabilities *sets);
+
 /* Inodes of the first namespaces, in /proc/PID/ns (include/linux/proc_ns.h of the kernel). */
 #define SYS_FIRST_PID_NAMESPACE	   0xEFFFFFFCU
 #define SYS_FIRST_CGROUP_NAMESPACE 0xEFFFFFFBU

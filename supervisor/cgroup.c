@@ -35,12 +35,6 @@ static void processes_free(struct processes *list)
 	free(list->items);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static int processes_add(struct processes *list, struct process process)
 {
 	if (list->count == list->capacity) {
@@ -98,7 +92,7 @@ static void remove_tree(int parent, const char *name, int depth)
 	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT || depth == DEPTH_MAX)
 		return;
 	CLEANUP(fd_closep) int fd = open_directory(parent, name);
-	CLEANUP(closedirp) DIR *dir = fd < 0 ? NULL : list_directory(fd);
+	CLEANUP(fd_closedirp) DIR *dir = fd < 0 ? NULL : list_directory(fd);
 	for (struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir)) {
 		if (is_child_directory(e))
 			remove_tree(fd, e->d_name, depth + 1);
@@ -142,7 +136,7 @@ static int gather_cgroup(int fd, struct processes *list, int depth)
 {
 	int r = read_procs(fd, list);
 
-	CLEANUP(closedirp) DIR *dir = r < 0 || depth == DEPTH_MAX ? NULL : list_directory(fd);
+	CLEANUP(fd_closedirp) DIR *dir = r < 0 || depth == DEPTH_MAX ? NULL : list_directory(fd);
 	for (struct dirent *e = dir ? readdir(dir) : NULL; e && r == 0; e = readdir(dir)) {
 		if (!is_child_directory(e))
 			continue;
@@ -162,7 +156,7 @@ static int32_t slot_pid(const struct spawner *spawner, uint32_t unit, enum board
 
 static int read_all(struct processes *list)
 {
-	CLEANUP(closedirp) DIR *dir = opendir("/proc");
+	CLEANUP(fd_closedirp) DIR *dir = opendir("/proc");
 
 	if (!dir)
 		return -errno;
@@ -191,13 +185,22 @@ static bool is_in_sessions(const struct process *process, const int32_t *session
 	return false;
 }
 
+static int compare_pids(const void *a, const void *b)
+{
+	const struct process *left = a, *right = b;
+
+	return (left->pid > right->pid) - (left->pid < right->pid);
+}
+
+/* The list is sorted. */
 static bool has_member(const struct processes *list, int32_t pid)
 {
-	for (size_t i = 0; i < list->count; i++) {
-		if (list->items[i].pid == pid)
-			return list->items[i].is_member;
-	}
-	return false;
+	const struct process key = {.pid = pid};
+	const struct process *found = list->count == 0 ? NULL
+						       : bsearch(&key, list->items, list->count,
+								 sizeof(key), compare_pids);
+
+	return found && found->is_member;
 }
 
 /* Members' children are members, until nothing changes. */
@@ -238,6 +241,8 @@ static int gather_sessions(const struct spawner *spawner, uint32_t unit, int32_t
 		process->is_member = is_in_sessions(process, sessions, ARRAY_COUNT(sessions)) ||
 				     (main_pid > 0 && process->pid == main_pid);
 	}
+	if (list->count > 0)
+		qsort(list->items, list->count, sizeof(*list->items), compare_pids);
 	add_children(list);
 	return 0;
 }

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "supervisor/spawn.h"
+#include "supervisor/spawner.h"
 
 enum kill_who {
 	KILL_WHO_MAIN,	  /* slot MAIN, or its process group with UNIT_KILL_GROUP */

@@ -19,6 +19,7 @@
 #include "lib/signals.h"
 #include "lib/str.h"
 #include "lib/sys.h"
+#include "supervisor/setup.h"
 
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE 2U
@@ -230,7 +231,7 @@ static const struct step {
 static int fail(struct child *child, const struct step *step, int error)
 {
 	int status = child->status ? child->status : step->status;
-	const char *word = spawn_status_name(status);
+	const char *word = setup_status_name(status);
 
 	(void)dup2(child->event_fd, STDERR_FILENO);
 	event_with_string("step", step->name);

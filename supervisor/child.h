@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "supervisor/spawn.h"
+#include "supervisor/spawner.h"
 
 #define CHILD_SOCKETS_MAX 64
 #define CHILD_PATH_MAX	  4096

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/fd.h"
 #include "lib/str.h"
 
 static bool path_exists(const char *path)
@@ -67,15 +68,9 @@ static bool file_is_executable(const char *path)
 	return stat(path, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & 0111);
 }
 
-static void closedirp(DIR **dir)
-{
-	if (*dir)
-		(void)closedir(*dir);
-}
-
 static bool directory_not_empty(const char *path)
 {
-	CLEANUP(closedirp) DIR *dir = opendir(path);
+	CLEANUP(fd_closedirp) DIR *dir = opendir(path);
 
 	if (!dir)
 		return false;

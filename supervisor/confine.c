@@ -1,3 +1,4 @@
+#include "lib/sys.h"
 #include "supervisor/child.h"
 
 /*
@@ -386,15 +387,13 @@ int confine_user(struct child *child)
 
 static int set_capabilities(uint64_t permitted, uint64_t inheritable)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2];
+	const struct sys_capabilities sets = {
+		.effective = permitted,
+		.permitted = permitted,
+		.inheritable = inheritable,
+	};
 
-	for (int i = 0; i < 2; i++) {
-		data[i].effective = (uint32_t)(permitted >> (32 * i));
-		data[i].permitted = (uint32_t)(permitted >> (32 * i));
-		data[i].inheritable = (uint32_t)(inheritable >> (32 * i));
-	}
-	return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
+	return sys_capset(&sets) < 0 ? -errno : 0;
 }
 
 int confine_capabilities(struct child *child)

@@ -17,6 +17,7 @@
 #include "lib/sys.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
+#include "supervisor/setup.h"
 #include "supervisor/stop.h"
 #include "supervisor/transition.h"
 #include "supervisor/work.h"
@@ -31,7 +32,7 @@ static void note_main_exit(struct board_unit *record, const struct journal_entry
 	record->cpu_us += entry->user_us + entry->system_us;
 	record->max_rss_kb = MAX(record->max_rss_kb, entry->max_rss_kb);
 	record->exec_error = entry->code == CLD_EXITED && entry->status >= FIRST_SETUP_STATUS &&
-					     spawn_status_name(entry->status)
+					     setup_status_name(entry->status)
 				     ? entry->status
 				     : 0;
 }
@@ -39,7 +40,7 @@ static void note_main_exit(struct board_unit *record, const struct journal_entry
 static void tell_exit(const struct manager *m, const struct journal_entry *entry,
 		      enum unit_result result, const char *what)
 {
-	const char *setup = entry->code == CLD_EXITED ? spawn_status_name(entry->status) : NULL;
+	const char *setup = entry->code == CLD_EXITED ? setup_status_name(entry->status) : NULL;
 
 	if (result == RESULT_SUCCESS)
 		return;

@@ -16,6 +16,7 @@
 #include "lib/str.h"
 #include "lib/sys.h"
 #include "supervisor/manager.h"
+#include "supervisor/spawn.h"
 
 /* A file without a name on the memory that boot found not to swap, else a memfd. */
 static int make_output(const struct manager *m)

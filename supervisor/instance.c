@@ -17,6 +17,7 @@
 #include "supervisor/goal.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
+#include "supervisor/setup.h"
 
 #define STATUS_KILLED 137 /* 128 + SIGKILL */
 
@@ -149,7 +150,7 @@ static void say_cause(const struct manager *m, uint32_t unit, const struct board
 		      int status)
 {
 	char text[512];
-	const char *setup = spawn_status_name(record->exec_error);
+	const char *setup = setup_status_name(record->exec_error);
 	struct strbuf buf;
 
 	strbuf_init(&buf, text, sizeof(text));

@@ -7,6 +7,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "supervisor/spawn.h"
 
 #define RETRY_US	 (5 * USEC_PER_MSEC)
 #define KEPT_FOR_KILL_US (2 * USEC_PER_SEC)

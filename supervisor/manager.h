@@ -19,7 +19,7 @@
 #include "lib/journal.h"
 #include "lib/plan.h"
 #include "lib/store.h"
-#include "supervisor/spawn.h"
+#include "supervisor/spawner.h"
 #include "supervisor/unit.h"
 
 /* What a unit has beside its record; private, and made again by adoption. */

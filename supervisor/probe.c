@@ -18,6 +18,7 @@
 #include "lib/str.h"
 #include "lib/sys.h"
 #include "supervisor/manager.h"
+#include "supervisor/spawn.h"
 #include "supervisor/transition.h"
 #include "supervisor/work.h"
 

@@ -14,11 +14,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#include <linux/capability.h>
 
 #include "lib/cleanup.h"
 #include "lib/event.h"
@@ -67,13 +64,11 @@ static int *find_all(const struct store_table *store, enum store_kind kind, uint
 
 static void read_capabilities(struct spawner *spawner)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
+	struct sys_capabilities sets = {0};
 
-	if (syscall(SYS_capget, &header, data) == 0) {
-		spawner->capabilities = data[0].permitted | (uint64_t)data[1].permitted << 32;
-		spawner->inheritable = data[0].inheritable | (uint64_t)data[1].inheritable << 32;
-	}
+	(void)sys_capget(&sets);
+	spawner->capabilities = sets.permitted;
+	spawner->inheritable = sets.inheritable;
 	for (unsigned long i = 0; i < 64; i++) {
 		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
 			spawner->bounding |= UINT64_C(1) << i;
@@ -340,41 +335,4 @@ void spawn_clean_up(const struct spawner *spawner, uint32_t unit)
 	confine_remove_private(spawner, unit);
 	credentials_remove(spawner, unit);
 	cgroup_remove(spawner, unit);
-}
-
-const char *spawn_status_name(int status)
-{
-	static const char *const names[] = {
-		[0] = "CHDIR",
-		[1] = "NICE",
-		[2] = "FDS",
-		[3] = "EXEC",
-		[4] = "MEMORY",
-		[5] = "LIMITS",
-		[6] = "OOM_ADJUST",
-		[7] = "SIGNAL_MASK",
-		[8] = "STDIN",
-		[9] = "STDOUT",
-		[10] = "CHROOT",
-		[16] = "GROUP",
-		[17] = "USER",
-		[18] = "CAPABILITIES",
-		[19] = "CGROUP",
-		[20] = "SETSID",
-		[22] = "STDERR",
-		[26] = "NAMESPACE",
-		[27] = "NO_NEW_PRIVILEGES",
-		[28] = "SECCOMP",
-		[33] = "RUNTIME_DIRECTORY",
-		[35] = "CHOWN",
-		[38] = "STATE_DIRECTORY",
-		[39] = "CACHE_DIRECTORY",
-		[40] = "LOGS_DIRECTORY",
-		[41] = "CONFIGURATION_DIRECTORY",
-		[43] = "CREDENTIALS",
-	};
-
-	if (status < 200 || status >= 200 + (int)ARRAY_COUNT(names))
-		return NULL;
-	return names[status - 200];
 }

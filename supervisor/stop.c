@@ -9,7 +9,6 @@
 #include "lib/sys.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/outcome.h"
-#include "supervisor/work.h"
 
 static int stop_signal(const struct manager *m, uint32_t unit, const struct board_unit *record)
 {

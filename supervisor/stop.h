@@ -4,7 +4,7 @@
  */
 #include "supervisor/manager.h"
 
-/* Sends the signals of the record's state. The event that ends it at once, or NO_EVENT (work.h). */
+/* Sends the signals of the record's state. The event that ends it at once, or NO_EVENT. */
 int stop_begin(struct manager *manager, uint32_t unit, struct board_unit *record);
 /* The event of a killing stage that finds nothing left to kill, or NO_EVENT. */
 int stop_when_empty(struct manager *manager, uint32_t unit, struct board_unit *record);

@@ -7,6 +7,7 @@
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "supervisor/outcome.h"
+#include "supervisor/spawn.h"
 #include "supervisor/stop.h"
 #include "supervisor/work.h"
 

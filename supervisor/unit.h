@@ -40,6 +40,9 @@ enum unit_event {
 };
 extern const char *const unit_event_names[UNIT_EVENT_COUNT];
 
+/* In place of an event: something is still waited for. */
+#define NO_EVENT (-1)
+
 /* The next state, or -1 where the table has no cell. */
 int unit_next(enum unit_state state, enum unit_event event);
 

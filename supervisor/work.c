@@ -11,6 +11,7 @@
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "supervisor/fetch.h"
+#include "supervisor/spawn.h"
 #include "supervisor/stop.h"
 
 const struct plan_exec *work_current_command(const struct manager *m, uint32_t unit,

@@ -6,8 +6,6 @@
  */
 #include "supervisor/manager.h"
 
-#define NO_EVENT (-1)
-
 /* Begins the work of the record's state. The event that ends it at once, or NO_EVENT. */
 int work_begin(struct manager *manager, uint32_t unit, struct board_unit *record);
 

@@ -121,6 +121,12 @@ const struct units_conf *units_conf(const struct units *units)
 	return &units->public_conf;
 }
 
+size_t units_folders(const struct units *units, const struct units_folder **ret_folders)
+{
+	*ret_folders = units->folders.items;
+	return units->folders.count;
+}
+
 void units_free(struct units *units)
 {
 	if (!units)

@@ -7,7 +7,7 @@
 #include <sysexits.h>
 
 #include "units/arena.h"
-#include "units/compile.h"
+#include "units/types.h"
 
 #define REPORT_MAX 1000 /* more are counted, and one line says that there are more */
 

@@ -183,9 +183,3 @@ void tmpfiles_load(struct units *units)
 		}
 	}
 }
-
-size_t units_folders(const struct units *units, const struct units_folder **ret_folders)
-{
-	*ret_folders = units->folders.items;
-	return units->folders.count;
-}

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 #include "units/arena.h"
-#include "units/compile.h"
 #include "units/names.h"
 #include "units/report.h"
 #include "units/source.h"
+#include "units/types.h"
 #include "units/values.h"
 
 /* A byte in text that stands for the unit's credentials directory, which only boot knows. */

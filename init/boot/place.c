@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/capability.h>
 
@@ -98,12 +97,11 @@ static void stop_propagation(void)
 
 int place_find(struct boot *boot)
 {
-	struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-	struct __user_cap_data_struct data[2] = {0};
+	struct sys_capabilities sets;
 
-	if (syscall(SYS_capget, &header, data) < 0)
+	if (sys_capget(&sets) < 0)
 		return boot_fail(boot, EX_OSERR, "capget: %s", strerror(errno));
-	boot->capabilities = ((uint64_t)data[1].effective << 32) | data[0].effective;
+	boot->capabilities = sets.effective;
 	boot->is_pid1 = getppid() == 1;
 	boot->is_host = boot->is_pid1 && is_first_pid_namespace();
 	boot->can_mount = boot->is_pid1 && is_proc_ours() && has_capability(boot, CAP_SYS_ADMIN);

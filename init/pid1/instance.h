@@ -7,8 +7,8 @@
  *   boot.c      the one run of holdfast-boot              -> pack, keeper, shutdown
  *   channel.c   packets of boot and of the supervisor     -> (store)
  *   pack.c      makes what the store holds                -> (store)
- *   keeper.c    the daemons: start, death, start again    -> child, channel, shutdown
- *   reap.c      zombies: to the keeper, to the journal, or away -> keeper
+ *   keeper.c    the daemons: start, death, start again    -> child, channel
+ *   reap.c      zombies: to the keeper, to the journal, or away -> boot, keeper, shutdown
  *   shutdown.c  the end                                   -> child, keeper
  *   child.c     fork and exec of one of our own programs
  *   host.c      what only the init of a machine does

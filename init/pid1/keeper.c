@@ -12,7 +12,6 @@
 
 #include "init/pid1/channel.h"
 #include "init/pid1/child.h"
-#include "init/pid1/shutdown.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
@@ -157,7 +156,8 @@ void keeper_end_log(struct instance *in)
 		(void)kill(log->pid, SIGTERM);
 }
 
-static void note_death(struct instance *in, const struct daemon *daemon, int code, int status)
+static enum keeper_verdict note_death(struct instance *in, const struct daemon *daemon, int code,
+				      int status)
 {
 	struct child *child = &in->children[daemon->role];
 	bool is_hopeless = keeper_count_death(child, clock_now_us());
@@ -167,36 +167,33 @@ static void note_death(struct instance *in, const struct daemon *daemon, int cod
 	event_with_i64("status", status);
 	event_emit(EVENT_WARNING, "daemon-died", NULL, "%s has %s with %d",
 		   role_programs[daemon->role], code == CLD_EXITED ? "exited" : "died", status);
-	if (is_hopeless && daemon->is_essential)
-		shutdown_give_up(in, daemon->role);
+	return is_hopeless && daemon->is_essential ? KEEPER_HOPELESS : KEEPER_GOES_ON;
 }
 
 /* Its last word on the board decides whether this was the end or a death. */
-static void note_supervisor(struct instance *in, const struct daemon *daemon, int code, int status)
+static enum keeper_verdict note_supervisor(struct instance *in, const struct daemon *daemon,
+					   int code, int status)
 {
 	in->timers[TIMER_HUNG] = USEC_INFINITY;
 	(void)channel_close(in);
 	if (board_read_manager(&in->board).phase == BOARD_STOPPED)
-		shutdown_by_board(in);
-	else
-		note_death(in, daemon, code, status);
+		return KEEPER_IS_OVER;
+	return note_death(in, daemon, code, status);
 }
 
-void keeper_note_end(struct instance *in, enum role role, int code, int status)
+enum keeper_verdict keeper_note_end(struct instance *in, enum role role, int code, int status)
 {
 	const struct daemon *daemon = find_daemon(role);
 
 	in->children[role].pid = 0;
 	if (!daemon)
-		return;
+		return KEEPER_GOES_ON;
 	/* Log is needed until the others are gone; then it goes because it was told to. */
 	bool is_kept = in->stage == STAGE_NONE || (role == ROLE_LOG && in->stage < STAGE_LOG);
 	if (!is_kept)
-		return;
-	if (role == ROLE_SUPERVISOR)
-		note_supervisor(in, daemon, code, status);
-	else
-		note_death(in, daemon, code, status);
+		return KEEPER_GOES_ON;
+	return role == ROLE_SUPERVISOR ? note_supervisor(in, daemon, code, status)
+				       : note_death(in, daemon, code, status);
 }
 
 void keeper_watch(struct instance *in)

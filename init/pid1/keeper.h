@@ -8,8 +8,15 @@
 /* Starts what this instance has: health only where there is an address to listen on. */
 void keeper_start(struct instance *in);
 
+/* What the end of one of our programs means for the instance: whoever noted it acts on it. */
+enum keeper_verdict {
+	KEEPER_GOES_ON,
+	KEEPER_IS_OVER,	 /* the supervisor has stopped all units: its status is on the board */
+	KEEPER_HOPELESS, /* a daemon that is needed cannot be kept alive */
+};
+
 /* One of our own programs has ended; it is reaped. Boot and the dump are not kept, only noted. */
-void keeper_note_end(struct instance *in, enum role role, int code, int status);
+enum keeper_verdict keeper_note_end(struct instance *in, enum role role, int code, int status);
 
 /* Starts what is due at now_us. */
 void keeper_start_due(struct instance *in, uint64_t now_us);

@@ -19,6 +19,7 @@
 
 #include "init/pid1/boot.h"
 #include "init/pid1/keeper.h"
+#include "init/pid1/shutdown.h"
 #include "lib/clock.h"
 
 #define EXITS_A_POKE  64
@@ -49,6 +50,18 @@ static void reap_one(pid_t pid)
 	(void)wait_for(P_PID, pid, 0, &info, &usage);
 }
 
+static void note_own(struct instance *in, enum role role, int code, int status)
+{
+	enum keeper_verdict verdict = keeper_note_end(in, role, code, status);
+
+	if (verdict == KEEPER_IS_OVER)
+		shutdown_by_board(in);
+	if (verdict == KEEPER_HOPELESS)
+		shutdown_give_up(in, role);
+	if (role == ROLE_BOOT)
+		boot_note_end(in, code, status);
+}
+
 static void reap_own(struct instance *in)
 {
 	siginfo_t info;
@@ -58,9 +71,7 @@ static void reap_own(struct instance *in)
 		if (in->children[role].pid == 0 ||
 		    !wait_for(P_PID, in->children[role].pid, 0, &info, &usage))
 			continue;
-		keeper_note_end(in, role, info.si_code, info.si_status);
-		if (role == ROLE_BOOT)
-			boot_note_end(in, info.si_code, info.si_status);
+		note_own(in, role, info.si_code, info.si_status);
 	}
 }
 

@@ -64,6 +64,46 @@ def rule_includes_point_down():
                     yield f"{path}:{n}: an include carries its folder"
 
 
+def circles(graph):
+    """The groups of two and more that can all be reached from each other (Tarjan's components)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node):]
+            del stack[stack.index(node):]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def rule_modules_form_no_circle():
+    """A module is x.c with x.h: who includes whom, by either file, points one way."""
+    if circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) != [["b", "c"]]:
+        yield "tests/lint/run.py: circles() does not find one"
+    graph = {}
+    for path in sources():
+        module = path[:-2]
+        with open(path, encoding="utf-8") as f:
+            included = set(re.findall(r'^#include "(.+)\.h"', f.read(), re.M)) - {module}
+        graph.setdefault(module, set()).update(included)
+    for group in circles(graph):
+        steps = (f"{a} -> {', '.join(sorted(graph[a] & set(group)))}" for a in group)
+        yield f"these include each other: {'; '.join(steps)}"
+
+
 def rule_own_header_first():
     for path in sources():
         if not path.endswith(".c") or not os.path.exists(path[:-2] + ".h"):

@@ -1,4 +1,4 @@
-/* TESTS: lib/sandbox.c lib/str.c */
+/* TESTS: lib/sandbox.c lib/str.c lib/sys.c */
 #include "lib/sandbox.h"
 
 #include <errno.h>

@@ -1,0 +1,93 @@
+#pragma once
+/*
+ * What goes into the unit language and comes out of it: the words that compile.h's callers and its
+ * own modules share.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "lib/plan.h"
+
+enum diag_level { DIAG_WARNING, DIAG_ERROR };
+
+/* What a reader of the message needs to find and mend the place. Text is owned by the list. */
+struct diag {
+	enum diag_level level;
+	bool is_unknown; /* a key or section that holdfast does not know: an error under --strict */
+	const char *file;      /* as the user would name it; NULL: none is to blame */
+	uint32_t line, column; /* from 1; 0: the file as a whole */
+	const char *message;   /* says what was expected */
+	int status; /* exit status it stands for: 78, or 66 for a missing secret source … */
+};
+
+struct diag_list {
+	struct diag *items;
+	size_t count, capacity;
+	size_t n_errors;
+};
+
+/* An option or HOLDFAST_* variable that stands for a key of holdfast.conf; later ones win. */
+struct units_override {
+	const char *section, *key, *value;
+	const char *origin;   /* "--stop-timeout", "HOLDFAST_STOP_TIMEOUT": named in messages */
+	bool is_from_outside; /* flag or environment: what weakens a promise needs Allow= */
+};
+
+/* What `holdfast [options] -- CMD` asks for beside overrides: keys of the unit main.service. */
+struct units_command {
+	char *const *argv;     /* NULL: no command; run the units */
+	const char *directory; /* where holdfast was started: what ./CMD is relative to; NULL: / */
+	const char *const
+		*keys; /* "Section.Key=value" lines, NULL-ended: "X-Holdfast.Secret=A file:/x" */
+	bool is_group, is_wait_all;
+	uint8_t remap[256], rewrite[65]; /* as in struct plan_unit; identity when not asked for */
+	uint32_t pdeath_signal;
+};
+
+struct units_request {
+	int root_fd;	       /* "/" of the instance, or an image's tree: every path is below it */
+	const char *conf;      /* NULL: /etc/holdfast/holdfast.conf, which may be missing */
+	const char *units_dir; /* --units: searched before all others; NULL: none */
+	const struct units_override *overrides;
+	size_t n_overrides;
+	const struct units_command *command; /* NULL: none */
+	/* holdfast's own, NAME=VALUE, NULL-ended: for ${VAR} in references and for PassEnvironment=.
+	 * NULL: not known yet (an image is checked), so what comes with it is no error. */
+	const char *const *environment;
+	const char *const
+		*units;	      /* holdfast-check UNIT|FILE…: instead of Units=; NULL-ended or NULL.
+				     What holds a / is a file below root_fd */
+	bool is_offline;      /* no such user, no such file: a warning where boot would refuse */
+	const char *hostname; /* for %H; "" when unknown */
+};
+
+/* holdfast.conf as understood: what boot needs and the plan does not carry. */
+struct units_conf {
+	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
+	bool shells_must_be_refused; /* Shells= */
+	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
+	const char *const
+		*config_lines; /* "Section.Key=value" as understood, for the dump; no value
+					    of the environment in it */
+};
+
+/* What tmpfiles.d(5) asks for below /run and [Scratch]. */
+struct units_folder {
+	const char *path; /* absolute, without a slash at the end */
+	uint32_t mode, uid, gid;
+};
+
+/* What boot found out before it can finish a plan: filled into the header and the protections. */
+struct units_facts {
+	bool is_pid1, root_is_proven;
+	uint64_t boot_us, boot_wall_us;
+	const char *run_directory, *credentials_directory, *notify_address;
+	uint32_t uid_log, uid_health, uid_secrets;
+	uint32_t n_listen, health_port; /* as in struct plan_header */
+	const struct units_protection {
+		const char *name, *rung, *why;
+		enum protection_level level;
+	} * protections;
+	size_t n_protections;
+};
