@@ -36,8 +36,10 @@ holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfil
                              lib/signals.c lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-secrets_SRCS     := $(wildcard secrets/*.c) lib/secretfile.c lib/secretrequest.c \
-                             lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
+SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
+                             lib/secretfile.c lib/secretrequest.c lib/secretreport.c lib/sandbox.c \
+                             $(LIB_CORE) $(LIB_SHARED)
+holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)

@@ -185,6 +185,7 @@ enum secret_delivery {
 };
 #define SECRET_OPTIONAL	 (1U << 0)
 #define SECRET_IS_CONFIG (1U << 1) /* Config=: never scrubbed, may stand in the dump */
+#define SECRET_IS_PATH	 (1U << 2) /* SecretPath=: all below it, names made from what is found */
 
 struct plan_secret {
 	plan_str name;

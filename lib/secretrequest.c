@@ -6,10 +6,10 @@
 #include "lib/secretfile.h"
 
 #define REQUEST_MAGIC	UINT64_C(0x7473657571657273)
-#define REQUEST_VERSION 1
+#define REQUEST_VERSION 2
 
-/* A request is a header with the unit's name behind it, then items with name and reference behind
- * each; every part is padded to 8. */
+/* A request is a header with the unit's name behind it, then settings, each a length and a text, then
+ * items with name and reference behind each; every part is padded to 8. */
 struct request_header {
 	uint64_t magic;
 	uint32_t version;
@@ -17,6 +17,10 @@ struct request_header {
 	uint64_t size;
 	uint32_t uid;
 	uint32_t unit_length; /* with its NUL */
+	uint32_t operation;
+	uint32_t deadline_ms;
+	int32_t state_fd, report_fd, old_fd;
+	uint32_t n_settings;
 };
 
 struct request_item {
@@ -32,19 +36,46 @@ static void pad(struct strbuf *buf)
 	strbuf_add(buf, zeros, (8 - buf->length % 8) % 8);
 }
 
-void secretrequest_begin(struct strbuf *buf, const char *unit, uint32_t uid)
+void secretrequest_begin(struct strbuf *buf, const struct secretrequest_head *head)
 {
 	struct request_header header = {
 		.magic = REQUEST_MAGIC,
 		.version = REQUEST_VERSION,
-		.uid = uid,
-		.unit_length = (uint32_t)strlen(unit) + 1,
+		.uid = head->uid,
+		.unit_length = (uint32_t)strlen(head->unit) + 1,
+		.operation = head->operation,
+		.deadline_ms = head->deadline_ms,
+		.state_fd = head->state_fd,
+		.report_fd = head->report_fd,
+		.old_fd = head->old_fd,
 	};
 
 	strbuf_reset(buf);
 	strbuf_add(buf, &header, sizeof(header));
-	strbuf_add(buf, unit, header.unit_length);
+	strbuf_add(buf, head->unit, header.unit_length);
 	pad(buf);
+}
+
+static void count_part(struct strbuf *buf, uint32_t settings, uint32_t items)
+{
+	struct request_header header;
+
+	if (buf->is_cut)
+		return;
+	memcpy(&header, buf->data, sizeof(header));
+	header.n_settings += settings;
+	header.count += items;
+	memcpy(buf->data, &header, sizeof(header));
+}
+
+void secretrequest_setting(struct strbuf *buf, const char *setting)
+{
+	uint32_t length = (uint32_t)strlen(setting) + 1;
+
+	strbuf_add(buf, &length, sizeof(length));
+	strbuf_add(buf, setting, length);
+	pad(buf);
+	count_part(buf, 1, 0);
 }
 
 void secretrequest_add(struct strbuf *buf, const struct secretrequest_item *item)
@@ -57,17 +88,12 @@ void secretrequest_add(struct strbuf *buf, const struct secretrequest_item *item
 		.name_length = (uint32_t)strlen(item->name) + 1,
 		.reference_length = (uint32_t)strlen(item->reference) + 1,
 	};
-	struct request_header header;
 
 	strbuf_add(buf, &fixed, sizeof(fixed));
 	strbuf_add(buf, item->name, fixed.name_length);
 	strbuf_add(buf, item->reference, fixed.reference_length);
 	pad(buf);
-	if (buf->is_cut)
-		return;
-	memcpy(&header, buf->data, sizeof(header));
-	header.count++;
-	memcpy(buf->data, &header, sizeof(header));
+	count_part(buf, 0, 1);
 }
 
 int secretrequest_end(struct strbuf *buf)
@@ -79,15 +105,17 @@ int secretrequest_end(struct strbuf *buf)
 	memcpy(&header, buf->data, sizeof(header));
 	header.size = buf->length;
 	memcpy(buf->data, &header, sizeof(header));
-	return header.count > SECRETREQUEST_ITEMS_MAX ? -E2BIG : 0;
+	return header.count > SECRETREQUEST_ITEMS_MAX ||
+			       header.n_settings > SECRETREQUEST_SETTINGS_MAX
+		       ? -E2BIG
+		       : 0;
 }
 
-int secretrequest_encode(struct strbuf *buf, const struct plan *plan,
-			 const struct store_table *store, uint32_t unit)
+void secretrequest_add_all(struct strbuf *buf, const struct plan *plan,
+			   const struct store_table *store, uint32_t unit)
 {
 	struct plan_range secrets = plan_unit(plan, unit)->secrets;
 
-	secretrequest_begin(buf, plan_unit_name(plan, unit), plan->header->uid_secrets);
 	for (uint32_t i = secrets.first; i < secrets.first + secrets.count; i++) {
 		const struct plan_secret *secret = plan_secret(plan, i);
 		int fd = store_find(store, STORE_SECRET_FILE, i);
@@ -101,6 +129,22 @@ int secretrequest_encode(struct strbuf *buf, const struct plan *plan,
 		};
 		secretrequest_add(buf, &item);
 	}
+}
+
+int secretrequest_encode(struct strbuf *buf, const struct plan *plan,
+			 const struct store_table *store, uint32_t unit)
+{
+	const struct secretrequest_head head = {
+		.unit = plan_unit_name(plan, unit),
+		.uid = plan->header->uid_secrets,
+		.operation = SECRETS_FETCH,
+		.state_fd = -1,
+		.report_fd = -1,
+		.old_fd = -1,
+	};
+
+	secretrequest_begin(buf, &head);
+	secretrequest_add_all(buf, plan, store, unit);
 	return secretrequest_end(buf);
 }
 
@@ -144,38 +188,90 @@ static bool take_item(const char *base, size_t size, size_t *at,
 	return *at <= size;
 }
 
+static const char *take_setting(const char *base, size_t size, size_t *at)
+{
+	uint32_t length;
+
+	if (size - *at < sizeof(length))
+		return NULL;
+	memcpy(&length, base + *at, sizeof(length));
+	*at += sizeof(length);
+	const char *text = take_text(base, size, at, length, SECRETREQUEST_REFERENCE_MAX);
+	if (!text || text[0] == '=' || !strchr(text, '='))
+		return NULL;
+	*at = (*at + 7) & ~(size_t)7;
+	return *at <= size ? text : NULL;
+}
+
+static bool take_parts(struct secretrequest *request)
+{
+	struct secretrequest_item item;
+	size_t at = request->settings;
+
+	for (uint32_t i = 0; i < request->n_settings; i++) {
+		if (!take_setting(request->base, request->size, &at))
+			return false;
+	}
+	request->first = at;
+	for (uint32_t i = 0; i < request->count; i++) {
+		if (!take_item(request->base, request->size, &at, &item))
+			return false;
+	}
+	return at == request->size;
+}
+
+static bool header_fits(const struct request_header *header, size_t size)
+{
+	return header->magic == REQUEST_MAGIC && header->version == REQUEST_VERSION &&
+	       header->size == size && header->count <= SECRETREQUEST_ITEMS_MAX &&
+	       header->n_settings <= SECRETREQUEST_SETTINGS_MAX &&
+	       header->operation < SECRETS_OPERATION_COUNT;
+}
+
 int secretrequest_open(const void *data, size_t size, struct secretrequest *ret_request)
 {
 	struct request_header header;
-	struct secretrequest_item item;
 	size_t at = sizeof(header);
 
 	if (size < sizeof(header) || size > SECRETREQUEST_MAX)
 		return -EBADMSG;
 	memcpy(&header, data, sizeof(header));
-	if (header.magic != REQUEST_MAGIC || header.version != REQUEST_VERSION ||
-	    header.size != size || header.count > SECRETREQUEST_ITEMS_MAX)
+	if (!header_fits(&header, size))
 		return -EBADMSG;
 	const char *unit = take_text(data, size, &at, header.unit_length, SECRETFILE_NAME_MAX);
 	at = (at + 7) & ~(size_t)7;
 	if (!unit || at > size)
 		return -EBADMSG;
 	struct secretrequest request = {
-		.unit = unit,
-		.uid = header.uid,
+		.head = {.unit = unit,
+			 .uid = header.uid,
+			 .operation = header.operation,
+			 .deadline_ms = header.deadline_ms,
+			 .state_fd = header.state_fd,
+			 .report_fd = header.report_fd,
+			 .old_fd = header.old_fd},
 		.count = header.count,
+		.n_settings = header.n_settings,
 		.base = data,
-		.first = at,
+		.settings = at,
 		.size = size,
 	};
-	for (uint32_t i = 0; i < header.count; i++) {
-		if (!take_item(data, size, &at, &item))
-			return -EBADMSG;
-	}
-	if (at != size)
+	if (!take_parts(&request))
 		return -EBADMSG;
 	*ret_request = request;
 	return 0;
+}
+
+const char *secretrequest_find_setting(const struct secretrequest *request, const char *name)
+{
+	size_t length = strlen(name), at = request->settings;
+
+	for (uint32_t i = 0; i < request->n_settings; i++) {
+		const char *text = take_setting(request->base, request->size, &at);
+		if (text && strncmp(text, name, length) == 0 && text[length] == '=')
+			return text + length + 1;
+	}
+	return NULL;
 }
 
 bool secretrequest_next(const struct secretrequest *request, size_t *cursor,

@@ -1,63 +1,48 @@
 /*
- * holdfast-secrets: fetches the secrets of one unit, once, and is gone.
+ * holdfast-secrets and holdfast-secrets-remote: fetch the secrets of one unit, once, and are gone.
+ * Which of the two this is, secrets_program says (local.c, remote.c).
  *
  *	stdin	the request (lib/secretrequest.h)
  *	stdout	memory to be filled (lib/secretfile.h), opened read-write, in PID 1's store
  *	stderr	events
+ *	others	by number in the request: state, report, the values of before
  *
  * What keeps a value from leaking: the process is non-dumpable from its first instruction on and
- * writes no core; its pages are locked where that is allowed; it holds one value at a time, in one
- * buffer that is wiped before the next; it knows no system call by which a value could leave but
- * writing to fds that it already had; and nothing that it prints is made from a value, but for its
- * length. On any failure the memory is emptied: a unit gets all of its secrets or none.
+ * writes no core; its pages are locked where that is allowed; what holds a value is wiped when it
+ * is done with; it knows no system call that it does not need; and nothing that it prints is made
+ * from a value, but for its length. On any failure the memory is emptied: a unit gets all of its
+ * secrets or none.
  *
- * Sources are opened first, as whoever we were started, and read last, as nobody.
+ * References are taken apart and files are opened first, as whoever we were started; values are
+ * fetched and read last, as nobody.
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/sandbox.h"
-#include "lib/secretfile.h"
-#include "lib/secretrequest.h"
 #include "lib/store.h"
-#include "secrets/source.h"
+#include "secrets/provider.h"
+#include "secrets/run.h"
 
-#include "gen/secrets/filter.h"
+#define EXIT_USAGE	 64
+#define EXIT_UNREACHABLE 69
+#define EXIT_INTERNAL	 70
+/* Past its deadline a run that waits in a library (a resolver that nobody answers) is ended. */
+#define GRACE_MS 500
 
-#define EXIT_USAGE    64
-#define EXIT_INTERNAL 70
-#define TOTAL_MAX     (8U << 20) /* all values of a unit: it is memory that cannot swap */
-
-static const struct {
-	int status;
-	const char *event;
-} outcomes[SOURCE_OUTCOME_COUNT] = {
-	[SOURCE_OK] = {0, "secret-read"},
-	[SOURCE_NOT_FOUND] = {66, "secret-not-found"},
-	[SOURCE_DENIED] = {77, "secret-denied"},
-	[SOURCE_MALFORMED] = {78, "secret-malformed"},
-	[SOURCE_FAILED] = {EXIT_INTERNAL, "secret-failed"},
-};
-
-struct run {
-	struct secretrequest request;
-	struct source sources[SECRETREQUEST_ITEMS_MAX];
-	char *buffer; /* of one value, SECRETFILE_VALUE_MAX + 1 bytes */
-	size_t total;
-	uint32_t n_delivered;
-	int status; /* of the first failure */
-};
-
+static struct run run;
 static char request_block[SECRETREQUEST_MAX + 1] __attribute__((aligned(8)));
 
 static int fail(const char *what, int error)
@@ -74,209 +59,257 @@ static void harden(void)
 	(void)setrlimit(RLIMIT_CORE, &none);
 }
 
-static int read_request(struct secretrequest *ret_request)
+static int read_request(void)
 {
 	/* A memfd that its maker has written stands at its end; a pipe cannot seek. */
 	(void)lseek(STDIN_FILENO, 0, SEEK_SET);
 	ssize_t n = io_read_full(STDIN_FILENO, request_block, sizeof(request_block));
-	return n < 0 ? (int)n : secretrequest_open(request_block, (size_t)n, ret_request);
+	return n < 0 ? (int)n : secretrequest_open(request_block, (size_t)n, &run.request);
 }
 
-static struct source_environ map_environ(const struct store_table *store)
+static const char *map_file(int fd, size_t *ret_size)
 {
-	struct source_environ none = {"", 0};
 	struct stat st;
-	int fd = store_find(store, STORE_ENVIRON, 0);
 
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
-		return none;
+		return NULL;
 	const char *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
 	if (data == MAP_FAILED)
-		return none;
-	return (struct source_environ){data, (size_t)st.st_size};
+		return NULL;
+	*ret_size = (size_t)st.st_size;
+	return data;
 }
 
-static void report(struct run *run, const struct secretrequest_item *item,
-		   enum source_outcome outcome, const char *why)
+/* Nobody waits for us longer than was said: what a library does not end, this does. */
+static void out_of_time(int signal)
 {
-	bool is_absent = outcome == SOURCE_NOT_FOUND && (item->flags & SECRET_OPTIONAL);
+	static const char line[] =
+		"{\"level\":\"error\",\"event\":\"secrets-failed\",\"msg\":\"the deadline has passed "
+		"while it waited for an answer\"}\n";
 
-	event_with_string("name", item->name);
-	event_with_string("reference", item->reference);
-	if (is_absent) {
-		event_emit(EVENT_INFO, "secret-absent", run->request.unit,
-			   "optional secret %s (%s) is left out: %s", item->name, item->reference,
-			   why);
+	(void)signal;
+	(void)ftruncate(STDOUT_FILENO, 0);
+	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+	_exit(EXIT_UNREACHABLE);
+}
+
+static void set_deadline(void)
+{
+	uint64_t ms = run.request.head.deadline_ms;
+	const struct sigaction action = {.sa_handler = out_of_time};
+	struct itimerval timer = {0};
+
+	run.deadline_us = USEC_INFINITY;
+	if (ms == 0)
 		return;
-	}
-	event_emit(EVENT_ERROR, outcomes[outcome].event, run->request.unit, "secret %s (%s): %s",
-		   item->name, item->reference, why);
-	if (run->status == 0)
-		run->status = outcomes[outcome].status;
+	run.deadline_us = clock_now_us() + ms * USEC_PER_MSEC;
+	timer.it_value.tv_sec = (time_t)((ms + GRACE_MS) / 1000);
+	timer.it_value.tv_usec = (suseconds_t)((ms + GRACE_MS) % 1000 * 1000);
+	(void)sigaction(SIGALRM, &action, NULL);
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 /* Files and variables of a unit are told apart by where they go; a record has but the name. */
-static bool collides(const struct secretrequest *request, const struct secretrequest_item *item,
-		     uint32_t before)
+static bool collides(uint32_t index)
 {
-	struct secretrequest_item other;
-	size_t cursor = 0;
+	const struct secretrequest_item *item = &run.secrets[index].item;
 
-	for (uint32_t i = 0; i < before && secretrequest_next(request, &cursor, &other); i++) {
-		if (str_equal(other.name, item->name))
+	for (uint32_t i = 0; i < index && !(item->flags & SECRET_IS_PATH); i++) {
+		const struct secretrequest_item *other = &run.secrets[i].item;
+		if (!(other->flags & SECRET_IS_PATH) && str_equal(other->name, item->name))
 			return true;
 	}
 	return false;
 }
 
-static void open_sources(struct run *run, const struct source_environ *environment)
+static const struct provider *find_provider(const char *reference, const char **ret_rest)
+{
+	for (const struct provider *const *p = secrets_program.providers; *p; p++) {
+		for (const char *const *scheme = (*p)->schemes; *scheme; scheme++) {
+			if (!str_starts(reference, *scheme))
+				continue;
+			*ret_rest = reference + strlen(*scheme);
+			return *p;
+		}
+	}
+	return NULL;
+}
+
+static enum secret_outcome open_secret(struct secret *secret, struct strbuf *why)
+{
+	const struct secretrequest_item *item = &secret->item;
+	const char *rest;
+
+	if (!(item->flags & SECRET_IS_PATH) && !run_name_fits(item)) {
+		strbuf_adds(why, item->delivery == SECRET_FILE
+					 ? "its name must be a file name without / and ="
+					 : "its name must be a variable's: letters, digits and _");
+		return SECRET_MALFORMED;
+	}
+	if (collides(secret->index)) {
+		strbuf_adds(why, "the unit has two secrets of that name");
+		return SECRET_MALFORMED;
+	}
+	const struct provider *provider = find_provider(item->reference, &rest);
+	if (!provider) {
+		strbuf_addf(why, "a reference starts with %s", secrets_program.schemes);
+		return SECRET_MALFORMED;
+	}
+	enum secret_outcome outcome = provider->open(&run, secret, rest, why);
+	if (outcome == SECRET_OK)
+		secret->provider = provider;
+	return outcome;
+}
+
+static void open_secrets(void)
 {
 	struct secretrequest_item item;
 	size_t cursor = 0;
 
-	for (uint32_t i = 0; secretrequest_next(&run->request, &cursor, &item); i++) {
-		char text[512];
+	for (uint32_t i = 0; secretrequest_next(&run.request, &cursor, &item); i++) {
+		char text[RUN_WHY_MAX];
 		struct strbuf why;
+		struct secret *secret = &run.secrets[i];
+		*secret = (struct secret){.item = item, .index = i, .report = &run.report.items[i]};
+		if (item.flags & SECRET_IS_CONFIG)
+			secret->report->flags |= SECRETREPORT_ITEM_CONFIG;
 		strbuf_init(&why, text, sizeof(text));
-		run->sources[i].fd = -EBADF;
-		enum source_outcome outcome = SOURCE_MALFORMED;
-		if (collides(&run->request, &item, i))
-			strbuf_adds(&why, "the unit has two secrets of that name");
-		else
-			outcome = source_open(environment, &item, &run->sources[i], &why);
-		if (outcome != SOURCE_OK)
-			report(run, &item, outcome, text);
+		enum secret_outcome outcome = open_secret(secret, &why);
+		if (outcome != SECRET_OK)
+			run_fail(&run, secret, outcome, "%s", text);
+	}
+}
+
+static void each_provider(void (*work)(const struct provider *provider))
+{
+	for (const struct provider *const *p = secrets_program.providers; *p; p++) {
+		uint32_t cursor = 0;
+		if (run.request.head.operation == SECRETS_REVOKE || run_next(&run, *p, &cursor))
+			work(*p);
+	}
+}
+
+static void prepare(const struct provider *provider)
+{
+	if (provider->prepare)
+		provider->prepare(&run);
+}
+
+static void work(const struct provider *provider)
+{
+	if (run.request.head.operation != SECRETS_REVOKE) {
+		provider->fetch(&run);
+		run_fail_all(&run, provider, SECRET_FAILED, "nothing became of it (a bug)");
+	} else if (provider->revoke) {
+		provider->revoke(&run);
+	}
+}
+
+static void close_secrets(void)
+{
+	for (uint32_t i = 0; i < run.request.count; i++) {
+		struct secret *secret = &run.secrets[i];
+		if (secret->provider && secret->provider->close)
+			secret->provider->close(secret);
 	}
 }
 
 /* Files of other units, which every helper inherits: not ours to hold. */
-static void close_foreign_files(const struct run *run, const struct store_table *store)
+static void close_foreign_files(void)
 {
 	const struct store_entry *entry;
 	uint32_t at = 0;
 
-	while ((entry = store_next(store, STORE_SECRET_FILE, &at))) {
-		struct secretrequest_item item;
-		size_t cursor = 0;
+	while ((entry = store_next(run.store, STORE_SECRET_FILE, &at))) {
 		bool is_ours = false;
-		while (secretrequest_next(&run->request, &cursor, &item))
-			is_ours |= item.fd == entry->fd;
+		for (uint32_t i = 0; i < run.request.count; i++)
+			is_ours |= run.secrets[i].item.fd == entry->fd;
 		if (!is_ours)
 			(void)close(entry->fd);
 	}
 }
 
-static enum source_outcome deliver(struct run *run, const struct secretrequest_item *item,
-				   struct source *source, struct strbuf *why)
+/*
+ * Best effort: without CAP_IPC_LOCK the limit may be 64 KiB. Pages are locked as they are touched,
+ * since the buffers are large and values small. What is mapped later is locked too where no limit
+ * stands in its way: past one, mmap(2) would fail.
+ */
+static void lock_memory(void)
 {
-	const char *value;
-	size_t length;
+	const struct rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+	int later = setrlimit(RLIMIT_MEMLOCK, &unlimited) == 0 ? MCL_FUTURE : 0;
 
-	enum source_outcome outcome = source_read(source, item, run->buffer, &value, &length, why);
-	if (outcome != SOURCE_OK)
-		return outcome;
-	if (length > TOTAL_MAX - run->total) {
-		strbuf_adds(why, "the secrets of the unit are larger than 8 MiB together");
-		return SOURCE_MALFORMED;
-	}
-	int r = secretfile_append(STDOUT_FILENO, item->name, value, length);
-	if (r < 0) {
-		strbuf_addf(why, "its memory cannot be written: %s", strerror(-r));
-		return SOURCE_FAILED;
-	}
-	run->total += length;
-	run->n_delivered++;
-	return SOURCE_OK;
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT | later) < 0)
+		(void)mlockall(MCL_CURRENT);
 }
 
-static void read_sources(struct run *run)
-{
-	struct secretrequest_item item;
-	size_t cursor = 0;
-
-	for (uint32_t i = 0; secretrequest_next(&run->request, &cursor, &item); i++) {
-		char text[512];
-		struct strbuf why;
-		struct source *source = &run->sources[i];
-		if (source->fd < 0 && !source->text)
-			continue;
-		strbuf_init(&why, text, sizeof(text));
-		enum source_outcome outcome = deliver(run, &item, source, &why);
-		explicit_bzero(run->buffer, source->n_buffered);
-		source_close(source);
-		if (outcome != SOURCE_OK)
-			report(run, &item, outcome, text);
-	}
-}
-
-/* After this the process cannot open, start or reach anything. */
-static int lock_in(const struct run *run)
+/* After this the process can do what its table says and no more. */
+static int lock_in(void)
 {
 	const struct sandbox sandbox = {
-		.uid = run->request.uid,
-		.filter = secrets_filter,
-		.filter_count = sizeof(secrets_filter) / sizeof(secrets_filter[0]),
+		.uid = run.request.head.uid,
+		.filter = secrets_program.filter,
+		.filter_count = secrets_program.filter_count,
 	};
 
-	/* Best effort: without CAP_IPC_LOCK the limit may be 64 KiB. Pages are locked as they are
-	 * touched, since the buffers are large and values small. */
-	if (mlockall(MCL_CURRENT | MCL_ONFAULT) < 0)
-		(void)mlockall(MCL_CURRENT);
+	lock_memory();
 	int had = sandbox_enter(&sandbox);
-	if (had >= 0 && !(had & SANDBOX_SECCOMP))
-		event_emit(EVENT_WARNING, "sandbox-reduced", run->request.unit,
+	if (had >= 0 && sandbox.filter_count > 0 && !(had & SANDBOX_SECCOMP))
+		event_emit(EVENT_WARNING, "sandbox-reduced", run.request.head.unit,
 			   "the kernel or the runtime refuses seccomp filters: secrets are read "
 			   "without one");
 	return had;
 }
 
-static int finish(const struct run *run)
+static int start_run(void)
 {
-	if (run->status != 0) {
-		(void)ftruncate(STDOUT_FILENO, 0);
-		return run->status;
-	}
-	/* Only a memfd made for it can be sealed; files on ramfs and tmpfs refuse. */
-	(void)fcntl(STDOUT_FILENO, F_ADD_SEALS,
-		    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-	event_with_i64("count", run->n_delivered);
-	event_with_i64("bytes", (int64_t)run->total);
-	event_emit(EVENT_INFO, "secrets-read", run->request.unit, "%u of %u secrets are ready",
-		   run->n_delivered, run->request.count);
-	return 0;
+	size_t size = 0;
+
+	set_deadline();
+	secretreport_init(&run.report, run.request.count);
+	run.environment.data = map_file(store_find(run.store, STORE_ENVIRON, 0), &size);
+	run.environment.size = size;
+	run.old = map_file(run.request.head.old_fd, &run.old_size);
+	return collect_init(&run.values);
+}
+
+static int do_run(void)
+{
+	open_secrets();
+	each_provider(prepare);
+	close_foreign_files();
+	int r = secrets_program.prepare ? secrets_program.prepare(&run) : 0;
+	if (r < 0)
+		return EXIT_INTERNAL;
+	r = lock_in();
+	if (r < 0)
+		return fail("its own user id cannot be taken", -r);
+	each_provider(work);
+	close_secrets();
+	if (secrets_program.finish)
+		secrets_program.finish(&run);
+	return run_finish(&run);
 }
 
 int main(int argc, char **argv)
 {
-	static struct run run;
-	const struct store_table *store;
-
 	harden();
-	event_init("holdfast-secrets", 0);
+	event_init(secrets_program.name, 0);
 	if (argc != 1) {
 		event_emit(EVENT_ERROR, "usage", NULL, "%s takes no arguments; holdfast starts it",
 			   argv[0]);
 		return EXIT_USAGE;
 	}
-	int r = store_attach(ROLE_SECRETS, &store);
+	int r = store_attach(secrets_program.role, &run.store);
 	if (r < 0)
 		return fail("it was not started by holdfast", -r);
-	r = read_request(&run.request);
+	r = read_request();
 	if (r < 0)
 		return fail("the request on stdin cannot be used", -r);
 	if (ftruncate(STDOUT_FILENO, 0) < 0)
 		return fail("stdout is no memory that can be filled", errno);
-	run.buffer = mmap(NULL, SECRETFILE_VALUE_MAX + 1, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (run.buffer == MAP_FAILED)
-		return fail("no memory for a value", errno);
-
-	struct source_environ environment = map_environ(store);
-	open_sources(&run, &environment);
-	close_foreign_files(&run, store);
-	r = lock_in(&run);
+	r = start_run();
 	if (r < 0)
-		return fail("its own user id cannot be taken", -r);
-	read_sources(&run);
-	return finish(&run);
+		return fail("no memory for values", -r);
+	return do_run();
 }

@@ -3,76 +3,56 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/secretfile.h"
+#include "secrets/run.h"
 
-/* MAX_ARG_STRLEN of the kernel: the most that execve(2) takes as one string, its NUL included. */
-#define ENVIRONMENT_STRING_MAX (32U * 4096)
+/* One value, and a byte more so that one that is too long is seen. */
+#define BUFFER_SIZE (SECRETFILE_VALUE_MAX + 1)
 
-static enum source_outcome outcome_of(int error)
+/* One that was opened. Its value is read from fd, or stands in the environment at text. */
+struct source {
+	int fd;		  /* owned unless is_borrowed; -EBADF: none */
+	bool is_borrowed; /* fd was inherited and is PID 1's */
+	const char *text;
+	size_t length;
+};
+
+static char *buffer;
+
+static enum secret_outcome outcome_of(int error)
 {
 	static const struct {
 		int error;
-		enum source_outcome outcome;
+		enum secret_outcome outcome;
 	} outcomes[] = {
-		{ENOENT, SOURCE_NOT_FOUND}, {ENOTDIR, SOURCE_NOT_FOUND},
-		{EACCES, SOURCE_DENIED},    {EPERM, SOURCE_DENIED},
-		{ELOOP, SOURCE_MALFORMED},  {ENAMETOOLONG, SOURCE_MALFORMED},
+		{ENOENT, SECRET_NOT_FOUND}, {ENOTDIR, SECRET_NOT_FOUND},
+		{EACCES, SECRET_DENIED},    {EPERM, SECRET_DENIED},
+		{ELOOP, SECRET_MALFORMED},  {ENAMETOOLONG, SECRET_MALFORMED},
 	};
 
 	for (size_t i = 0; i < sizeof(outcomes) / sizeof(outcomes[0]); i++) {
 		if (outcomes[i].error == error)
 			return outcomes[i].outcome;
 	}
-	return SOURCE_FAILED;
+	return SECRET_FAILED;
 }
 
 static bool is_file_name(const char *name)
 {
-	return name[0] != '\0' && !strchr(name, '/') && !strchr(name, '=') &&
-	       !str_equal(name, ".") && !str_equal(name, "..");
-}
-
-static bool is_variable_name(const char *name)
-{
-	static const char letters[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_0123456789";
-
-	return name[0] != '\0' && !(name[0] >= '0' && name[0] <= '9') &&
-	       name[strspn(name, letters)] == '\0';
-}
-
-bool source_name_fits(const struct secretrequest_item *item)
-{
-	return item->delivery == SECRET_FILE ? is_file_name(item->name)
-					     : is_variable_name(item->name);
-}
-
-/* The value of name in the environment, or NULL. */
-static const char *lookup(const struct source_environ *environment, const char *name)
-{
-	size_t length = strlen(name);
-	const char *at = environment->data;
-	const char *end = at + environment->size;
-
-	while (at < end) {
-		const char *stop = memchr(at, '\0', (size_t)(end - at));
-		if (!stop)
-			return NULL;
-		if ((size_t)(stop - at) > length && memcmp(at, name, length) == 0 &&
-		    at[length] == '=')
-			return at + length + 1;
-		at = stop + 1;
-	}
-	return NULL;
+	return name[0] != '\0' && !strchr(name, '/') && !str_equal(name, ".") &&
+	       !str_equal(name, "..");
 }
 
 /* Takes fd. Whatever is not a plain file could block, or give another value each time. */
-static enum source_outcome take_file(int fd, const char *path, struct source *ret_source,
+static enum secret_outcome take_file(int fd, const char *path, struct source *ret_source,
 				     struct strbuf *why)
 {
 	struct stat st;
@@ -88,48 +68,48 @@ static enum source_outcome take_file(int fd, const char *path, struct source *re
 		strbuf_addf(why, "%s is %s, and a file was expected", path,
 			    S_ISDIR(st.st_mode) ? "a directory" : "no regular file");
 		(void)fd_close(fd);
-		return SOURCE_MALFORMED;
+		return SECRET_MALFORMED;
 	}
 	*ret_source = (struct source){.fd = fd};
-	return SOURCE_OK;
+	return SECRET_OK;
 }
 
 /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
-static enum source_outcome open_file(const struct source_environ *environment,
-				     const struct secretrequest_item *item, const char *path,
-				     struct source *ret_source, struct strbuf *why)
+static enum secret_outcome open_file(struct run *run, const struct secretrequest_item *item,
+				     const char *path, struct source *ret_source,
+				     struct strbuf *why)
 {
-	(void)environment;
+	(void)run;
 	if (path[0] != '/') {
 		strbuf_adds(why, "file: wants an absolute path");
-		return SOURCE_MALFORMED;
+		return SECRET_MALFORMED;
 	}
 	if (item->fd < 0)
 		return take_file(open(path, OPEN_FLAGS), path, ret_source, why);
-	enum source_outcome outcome = take_file(item->fd, path, ret_source, why);
-	ret_source->is_borrowed = outcome == SOURCE_OK;
+	enum secret_outcome outcome = take_file(item->fd, path, ret_source, why);
+	ret_source->is_borrowed = outcome == SECRET_OK;
 	return outcome;
 }
 
-static enum source_outcome open_variable(const struct source_environ *environment,
-					 const struct secretrequest_item *item, const char *name,
-					 struct source *ret_source, struct strbuf *why)
+static enum secret_outcome open_variable(struct run *run, const struct secretrequest_item *item,
+					 const char *name, struct source *ret_source,
+					 struct strbuf *why)
 {
 	(void)item;
-	const char *value = lookup(environment, name);
+	const char *value = run_variable(run, name);
 	if (!value) {
 		strbuf_addf(why, "the variable %s is not in the environment of holdfast", name);
-		return SOURCE_NOT_FOUND;
+		return SECRET_NOT_FOUND;
 	}
 	*ret_source = (struct source){.fd = -EBADF, .text = value, .length = strlen(value)};
-	return SOURCE_OK;
+	return SECRET_OK;
 }
 
-static enum source_outcome open_credential(const struct source_environ *environment,
-					   const struct secretrequest_item *item, const char *name,
-					   struct source *ret_source, struct strbuf *why)
+static enum secret_outcome open_credential(struct run *run, const struct secretrequest_item *item,
+					   const char *name, struct source *ret_source,
+					   struct strbuf *why)
 {
 	char path[PATH_MAX];
 	struct strbuf text;
@@ -137,69 +117,93 @@ static enum source_outcome open_credential(const struct source_environ *environm
 	(void)item;
 	if (!is_file_name(name)) {
 		strbuf_adds(why, "cred: wants the name of a credential, without a slash");
-		return SOURCE_MALFORMED;
+		return SECRET_MALFORMED;
 	}
-	const char *directory = lookup(environment, "CREDENTIALS_DIRECTORY");
+	const char *directory = run_variable(run, "CREDENTIALS_DIRECTORY");
 	if (!directory || directory[0] != '/') {
 		strbuf_adds(why, "holdfast itself was given no credentials "
 				 "($CREDENTIALS_DIRECTORY is not set)");
-		return SOURCE_NOT_FOUND;
+		return SECRET_NOT_FOUND;
 	}
 	strbuf_init(&text, path, sizeof(path));
 	strbuf_addf(&text, "%s/%s", directory, name);
 	if (text.is_cut) {
 		strbuf_adds(why, "the path of the credential is too long");
-		return SOURCE_MALFORMED;
+		return SECRET_MALFORMED;
 	}
 	return take_file(open(path, OPEN_FLAGS), path, ret_source, why);
 }
 
 static const struct {
 	const char *scheme;
-	enum source_outcome (*open)(const struct source_environ *environment,
-				    const struct secretrequest_item *item, const char *rest,
-				    struct source *ret_source, struct strbuf *why);
+	enum secret_outcome (*open)(struct run *run, const struct secretrequest_item *item,
+				    const char *rest, struct source *ret_source,
+				    struct strbuf *why);
 } kinds[] = {
 	{"file:", open_file},
 	{"env:", open_variable},
 	{"cred:", open_credential},
 };
 
-enum source_outcome source_open(const struct source_environ *environment,
-				const struct secretrequest_item *item, struct source *ret_source,
-				struct strbuf *why)
+static enum secret_outcome open_kind(struct run *run, struct secret *secret, const char *rest,
+				     struct source *ret_source, struct strbuf *why)
 {
-	*ret_source = (struct source){.fd = -EBADF};
-	if (!source_name_fits(item)) {
-		strbuf_adds(why, item->delivery == SECRET_FILE
-					 ? "its name must be a file name without / and ="
-					 : "its name must be a variable's: letters, digits and _");
-		return SOURCE_MALFORMED;
+	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+		if (str_starts(secret->item.reference, kinds[i].scheme))
+			return kinds[i].open(run, &secret->item, rest, ret_source, why);
 	}
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-		if (str_starts(item->reference, kinds[i].scheme))
-			return kinds[i].open(environment, item,
-					     item->reference + strlen(kinds[i].scheme), ret_source,
-					     why);
-	}
-	strbuf_adds(why, "a reference starts with file:, env: or cred: in this version");
-	return SOURCE_MALFORMED;
+	return SECRET_FAILED;
 }
 
-void source_close(struct source *source)
+static enum secret_outcome source_open(struct run *run, struct secret *secret, const char *rest,
+				       struct strbuf *why)
 {
+	struct source source = {.fd = -EBADF};
+
+	if (secret->item.flags & SECRET_IS_PATH) {
+		strbuf_adds(why, "a SecretPath= is one of ssm: or vault:");
+		return SECRET_MALFORMED;
+	}
+	enum secret_outcome outcome = open_kind(run, secret, rest, &source, why);
+	if (outcome != SECRET_OK)
+		return outcome;
+	struct source *mine = malloc(sizeof(*mine));
+	if (!mine) {
+		strbuf_adds(why, "out of memory");
+		return SECRET_FAILED;
+	}
+	*mine = source;
+	secret->mine = mine;
+	return SECRET_OK;
+}
+
+static void source_close(struct secret *secret)
+{
+	struct source *source = secret->mine;
+
+	if (!source)
+		return;
 	if (!source->is_borrowed)
 		(void)fd_close(source->fd);
-	*source = (struct source){.fd = -EBADF};
+	secret->mine = NULL;
+	free(source);
+}
+
+static void source_prepare(struct run *run)
+{
+	buffer =
+		mmap(NULL, BUFFER_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buffer == MAP_FAILED)
+		run_fail_all(run, &source_provider, SECRET_FAILED, "no memory for a value");
 }
 
 /* pread: an inherited fd shares its offset with whoever read it before us. */
-static ssize_t read_all(int fd, char *buffer, size_t size)
+static ssize_t read_all(int fd, char *to, size_t size)
 {
 	size_t done = 0;
 
 	while (done < size) {
-		ssize_t n = pread(fd, buffer + done, size - done, (off_t)done);
+		ssize_t n = pread(fd, to + done, size - done, (off_t)done);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -211,53 +215,36 @@ static ssize_t read_all(int fd, char *buffer, size_t size)
 	return (ssize_t)done;
 }
 
-static enum source_outcome check_variable(const struct secretrequest_item *item, const char *value,
-					  size_t *length, struct strbuf *why)
+static void fetch_one(struct run *run, struct secret *secret, const struct source *source)
 {
-	if (*length > 0 && value[*length - 1] == '\n')
-		(*length)--;
-	if (memchr(value, '\0', *length)) {
-		strbuf_adds(why, "its value has a NUL in it, which no environment can hold: use "
-				 "SecretFile=");
-		return SOURCE_MALFORMED;
+	if (source->fd < 0) {
+		run_give(run, secret, source->text, source->length, NULL);
+		return;
 	}
-	if (strlen(item->name) + 1 + *length + 1 > ENVIRONMENT_STRING_MAX) {
-		strbuf_addf(why,
-			    "its value of %zu bytes is too large for the environment (128 KiB "
-			    "with its name): use SecretFile=",
-			    *length);
-		return SOURCE_MALFORMED;
-	}
-	return SOURCE_OK;
+	ssize_t n = read_all(source->fd, buffer, BUFFER_SIZE);
+	if (n < 0)
+		run_fail(run, secret, outcome_of((int)-n), "it cannot be read: %s",
+			 strerror((int)-n));
+	else
+		run_give(run, secret, buffer, (size_t)n, NULL);
+	explicit_bzero(buffer, n < 0 ? BUFFER_SIZE : (size_t)n);
 }
 
-enum source_outcome source_read(struct source *source, const struct secretrequest_item *item,
-				char *buffer, const char **ret_value, size_t *ret_length,
-				struct strbuf *why)
+static void source_fetch(struct run *run)
 {
-	const char *value = source->text;
-	size_t length = source->length;
+	struct secret *secret;
+	uint32_t cursor = 0;
 
-	if (source->fd >= 0) {
-		source->n_buffered = SECRETFILE_VALUE_MAX + 1;
-		ssize_t n = read_all(source->fd, buffer, SECRETFILE_VALUE_MAX + 1);
-		if (n < 0) {
-			strbuf_addf(why, "it cannot be read: %s", strerror((int)-n));
-			return outcome_of((int)-n);
-		}
-		source->n_buffered = length = (size_t)n;
-		value = buffer;
-	}
-	if (length > SECRETFILE_VALUE_MAX) {
-		strbuf_adds(why, "its value is larger than 1 MiB");
-		return SOURCE_MALFORMED;
-	}
-	if (item->delivery == SECRET_ENVIRONMENT) {
-		enum source_outcome outcome = check_variable(item, value, &length, why);
-		if (outcome != SOURCE_OK)
-			return outcome;
-	}
-	*ret_value = value;
-	*ret_length = length;
-	return SOURCE_OK;
+	while ((secret = run_next(run, &source_provider, &cursor)))
+		fetch_one(run, secret, secret->mine);
 }
+
+static const char *const schemes[] = {"file:", "env:", "cred:", NULL};
+
+const struct provider source_provider = {
+	.schemes = schemes,
+	.open = source_open,
+	.prepare = source_prepare,
+	.fetch = source_fetch,
+	.close = source_close,
+};

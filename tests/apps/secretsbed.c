@@ -57,7 +57,14 @@ static int request(struct store_table *store, char **argv)
 	int fd = memory("request");
 
 	strbuf_init(&buf, data, SECRETREQUEST_MAX + 1);
-	secretrequest_begin(&buf, argv[3], (uint32_t)strtoul(argv[4], NULL, 10));
+	const struct secretrequest_head head = {
+		.unit = argv[3],
+		.uid = (uint32_t)strtoul(argv[4], NULL, 10),
+		.state_fd = -1,
+		.report_fd = -1,
+		.old_fd = -1,
+	};
+	secretrequest_begin(&buf, &head);
 	argv += 5;
 	for (uint32_t i = 0; argv[0]; argv += 5, i++) {
 		struct secretrequest_item item = {

@@ -1,4 +1,4 @@
-/* TESTS: lib/secretrequest.c secrets/source.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c */
+/* TESTS: lib/secretrequest.c lib/secretreport.c lib/secretfile.c secrets/source.c secrets/run.c secrets/collect.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
 /*
  * Any bytes as a request: refused, or items that lie inside it, as many as it says, each of which
  * survives being looked up in an environment that is the same hostile bytes.
@@ -8,33 +8,36 @@
 #include <string.h>
 
 #include "lib/secretrequest.h"
+#include "secrets/run.h"
 #include "secrets/source.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct secretrequest request;
+	static struct run run;
 	struct secretrequest_item item;
-	struct source_environ environment = {(const char *)data, size};
 	size_t cursor = 0;
 	uint32_t count = 0;
 
-	if (secretrequest_open(data, size, &request) < 0)
+	if (secretrequest_open(data, size, &run.request) < 0)
 		return 0;
-	while (secretrequest_next(&request, &cursor, &item)) {
+	run.environment = (struct run_environ){(const char *)data, size};
+	(void)run_setting(&run, "AWS_REGION");
+	while (secretrequest_next(&run.request, &cursor, &item)) {
 		char text[256];
 		struct strbuf why;
-		struct source source;
+		struct secret secret = {.item = item};
 		count++;
+		(void)run_name_fits(&item);
+		(void)run_map_name(item.reference, text, sizeof(text));
 		/* What is opened by path is the kernel's to test, and reads this machine. */
 		if (!str_starts(item.reference, "env:"))
 			continue;
 		strbuf_init(&why, text, sizeof(text));
-		if (source_open(&environment, &item, &source, &why) == SOURCE_OK &&
-		    source.text + source.length >= (const char *)data + size)
-			abort();
+		if (source_provider.open(&run, &secret, item.reference + 4, &why) == SECRET_OK)
+			source_provider.close(&secret);
 	}
-	if (count != request.count)
+	if (count != run.request.count)
 		abort();
 	return 0;
 }

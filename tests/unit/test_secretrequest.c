@@ -11,6 +11,16 @@
 
 #include "lib/secretrequest.h"
 
+static const struct secretrequest_head head = {
+	.unit = "web.service",
+	.uid = 990,
+	.operation = SECRETS_REFRESH,
+	.deadline_ms = 1500,
+	.state_fd = 11,
+	.report_fd = 12,
+	.old_fd = -1,
+};
+
 static size_t encode(char *data, size_t size, int n_items)
 {
 	struct strbuf buf;
@@ -20,7 +30,9 @@ static size_t encode(char *data, size_t size, int n_items)
 	};
 
 	strbuf_init(&buf, data, size);
-	secretrequest_begin(&buf, "web.service", 990);
+	secretrequest_begin(&buf, &head);
+	secretrequest_setting(&buf, "AWS_REGION=eu-central-1");
+	secretrequest_setting(&buf, "AWS_REGIONS=");
 	for (int i = 0; i < n_items; i++)
 		secretrequest_add(&buf, &items[i % 2]);
 	assert_int_equal(secretrequest_end(&buf), 0);
@@ -36,8 +48,16 @@ static void test_a_request_comes_back(void **state)
 
 	(void)state;
 	assert_int_equal(secretrequest_open(data, encode(data, sizeof(data), 2), &request), 0);
-	assert_string_equal(request.unit, "web.service");
-	assert_int_equal(request.uid, 990);
+	assert_string_equal(request.head.unit, "web.service");
+	assert_int_equal(request.head.uid, 990);
+	assert_int_equal(request.head.operation, SECRETS_REFRESH);
+	assert_int_equal(request.head.deadline_ms, 1500);
+	assert_int_equal(request.head.state_fd, 11);
+	assert_int_equal(request.head.report_fd, 12);
+	assert_int_equal(request.head.old_fd, -1);
+	assert_string_equal(secretrequest_find_setting(&request, "AWS_REGION"), "eu-central-1");
+	assert_string_equal(secretrequest_find_setting(&request, "AWS_REGIONS"), "");
+	assert_null(secretrequest_find_setting(&request, "AWS_REG"));
 	assert_true(secretrequest_next(&request, &cursor, &item));
 	assert_string_equal(item.name, "A");
 	assert_string_equal(item.reference, "file:/run/a");
@@ -73,16 +93,36 @@ static void test_too_many_items_are_refused(void **state)
 
 	(void)state;
 	strbuf_init(&buf, data, SECRETREQUEST_MAX + 1);
-	secretrequest_begin(&buf, "u", PLAN_NO_ID);
+	secretrequest_begin(&buf, &head);
 	for (int i = 0; i <= SECRETREQUEST_ITEMS_MAX; i++)
 		secretrequest_add(&buf, &item);
 	assert_int_equal(secretrequest_end(&buf), -E2BIG);
 	strbuf_init(&buf, data, 100);
-	secretrequest_begin(&buf, "u", PLAN_NO_ID);
+	secretrequest_begin(&buf, &head);
 	for (int i = 0; i < 10; i++)
 		secretrequest_add(&buf, &item);
 	assert_int_equal(secretrequest_end(&buf), -E2BIG);
 	free(data);
+}
+
+static void test_settings_are_bounded_and_name_something(void **state)
+{
+	char data[SECRETREQUEST_SETTINGS_MAX * 16 + 256];
+	struct secretrequest request;
+	struct strbuf buf;
+
+	(void)state;
+	strbuf_init(&buf, data, sizeof(data));
+	secretrequest_begin(&buf, &head);
+	for (int i = 0; i <= SECRETREQUEST_SETTINGS_MAX; i++)
+		secretrequest_setting(&buf, "A=b");
+	assert_int_equal(secretrequest_end(&buf), -E2BIG);
+	for (const char *const *bad = (const char *const[]){"A", "=b", "", NULL}; *bad; bad++) {
+		secretrequest_begin(&buf, &head);
+		secretrequest_setting(&buf, *bad);
+		assert_int_equal(secretrequest_end(&buf), 0);
+		assert_int_equal(secretrequest_open(data, buf.length, &request), -EBADMSG);
+	}
 }
 
 int main(void)
@@ -91,6 +131,7 @@ int main(void)
 		cmocka_unit_test(test_a_request_comes_back),
 		cmocka_unit_test(test_a_cut_request_is_refused),
 		cmocka_unit_test(test_too_many_items_are_refused),
+		cmocka_unit_test(test_settings_are_bounded_and_name_something),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
