@@ -92,6 +92,7 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 		{unit->notify_access, NOTIFY_ACCESS_COUNT},
 		{unit->failure_action, UNIT_ACTION_COUNT},
 		{unit->success_action, UNIT_ACTION_COUNT},
+		{unit->on_change, SECRET_CHANGE_COUNT},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(strings); i++) {
@@ -205,6 +206,7 @@ static bool header_fits(const struct plan *plan)
 	       header->health_detail < HEALTH_DETAIL_COUNT &&
 	       plan_unit_count(plan) <= PLAN_UNITS_MAX &&
 	       range_fits(plan, header->scratch, PLAN_SCRATCH) &&
+	       list_fits(plan, header->secret_settings, header->sections[PLAN_STRINGS].count) &&
 	       (header->main_unit == PLAN_NO_UNIT || header->main_unit < plan_unit_count(plan));
 }
 

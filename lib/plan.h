@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC	 UINT64_C(0x6e616c706668)
-#define PLAN_VERSION	 2
+#define PLAN_VERSION	 3
 #define PLAN_UNITS_MAX	 4096
 #define PLAN_NO_UNIT	 UINT32_MAX
 #define PLAN_INFINITY_US UINT64_MAX
@@ -186,6 +186,10 @@ enum secret_delivery {
 #define SECRET_OPTIONAL	 (1U << 0)
 #define SECRET_IS_CONFIG (1U << 1) /* Config=: never scrubbed, may stand in the dump */
 #define SECRET_IS_PATH	 (1U << 2) /* SecretPath=: all below it, names made from what is found */
+#define SECRET_IS_REMOTE (1U << 3) /* only holdfast-secrets-remote can get it */
+
+/* What a unit is told when a value of its secrets has changed. */
+enum secret_change { CHANGE_NONE, CHANGE_RESTART, CHANGE_SIGNAL, SECRET_CHANGE_COUNT };
 
 struct plan_secret {
 	plan_str name;
@@ -299,6 +303,9 @@ struct plan_unit {
 	uint32_t pdeath_signal;
 	uint32_t reserved2;
 	struct plan_range directories, scratch, secrets;
+	uint64_t refresh_us; /* how often its secrets are looked at; 0: never, but for leases */
+	uint32_t on_change;  /* enum secret_change */
+	uint32_t change_signal;
 	struct plan_range probes; /* of each kind at most one: plan_unit_probe */
 };
 
@@ -360,6 +367,11 @@ struct plan_header {
 	uint32_t n_listen;    /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
 	uint32_t health_port; /* of the first of them that loopback reaches; 0: none */
 	struct plan_range scratch; /* [Scratch]: the instance's own */
+	/* [Secrets]. */
+	uint64_t fetch_timeout_us; /* of a unit's first fetch, with all its tries */
+	uint64_t change_splay_us;  /* within which a change is applied, at random */
+	struct plan_list
+		secret_settings; /* NAME=VALUE, under the environment's names; not public */
 	/* Of PLAN_MAIN_COMMAND. -e: index = the command's status, value = ours; -r: index = signal to
 	 * PID 1, value = signal to the command, 0 = drop. */
 	uint8_t remap[256];

@@ -16,12 +16,14 @@
 #include "units/values.h"
 #include "units/words.h"
 
-#define CONF_FILE	"/etc/holdfast/holdfast.conf"
-#define DEFAULT_LISTEN	":9180"
-#define RING_BYTES_MIN	(UINT64_C(64) << 10)
-#define RING_BYTES_MAX	(UINT64_C(1) << 30)
-#define RING_BYTES	(UINT64_C(4) << 20)
-#define STOP_TIMEOUT_US (25 * USEC_PER_SEC)
+#define CONF_FILE	 "/etc/holdfast/holdfast.conf"
+#define DEFAULT_LISTEN	 ":9180"
+#define RING_BYTES_MIN	 (UINT64_C(64) << 10)
+#define RING_BYTES_MAX	 (UINT64_C(1) << 30)
+#define RING_BYTES	 (UINT64_C(4) << 20)
+#define STOP_TIMEOUT_US	 (25 * USEC_PER_SEC)
+#define FETCH_TIMEOUT_US (90 * USEC_PER_SEC)
+#define CHANGE_SPLAY_US	 (30 * USEC_PER_SEC)
 
 enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };
 enum shells_mode { SHELLS_REFUSE, SHELLS_WARN, SHELLS_MODE_COUNT };
@@ -257,7 +259,7 @@ static const struct {
 	{"Log", NULL, false},
 	{"Scratch", apply_scratch, false},
 	{"Identity", apply_identity, false},
-	{"Secrets", NULL, true},
+	{"Secrets", conf_apply_secrets, false},
 	{"Sysctl", NULL, true},
 	{"Modules", NULL, true},
 	{"Network", NULL, true},
@@ -513,6 +515,8 @@ static const char *const *make_lines(struct units *units)
 	add_line(units, &lines, "Health.Listen", join(units, &conf->listen));
 	add_line(units, &lines, "Health.Detail", detail_words[conf->health_detail]);
 	add_scratch_lines(units, &lines);
+	add_line(units, &lines, "Secrets.FetchTimeoutSec", seconds(units, conf->fetch_timeout_us));
+	add_line(units, &lines, "Secrets.ChangeSplaySec", seconds(units, conf->change_splay_us));
 	strings_add(&units->arena, &lines, NULL);
 	return lines.items;
 }
@@ -540,6 +544,8 @@ void conf_load(struct units *units)
 
 	conf->stop_timeout_us = STOP_TIMEOUT_US;
 	conf->ring_bytes = RING_BYTES;
+	conf->fetch_timeout_us = FETCH_TIMEOUT_US;
+	conf->change_splay_us = CHANGE_SPLAY_US;
 	read_conf_file(units);
 	for (size_t i = 0; i < units->request.n_overrides; i++)
 		apply_override(units, &units->request.overrides[i]);

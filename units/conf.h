@@ -4,5 +4,10 @@
  */
 #include "units/unit.h"
 
+struct parse;
+
 /* Reads it all into units->conf and units->public_conf. */
 void conf_load(struct units *units);
+
+/* A key of [Secrets] (units/conf_secrets.c). */
+void conf_apply_secrets(const struct parse *parse);

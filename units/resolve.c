@@ -619,6 +619,43 @@ static void check_secret(struct resolving *r, const struct secret *secret)
 	}
 }
 
+/* A secret takes the place of a variable of that name: said, as one of the two is not needed. */
+static void check_collisions(struct resolving *r, const struct secret *secret)
+{
+	const struct settings *list = &r->unit->environment;
+	size_t length = strlen(secret->name);
+
+	if (secret->delivery == SECRET_FILE || (secret->flags & SECRET_IS_PATH))
+		return;
+	for (size_t i = 0; i < list->count; i++) {
+		if (strncmp(list->items[i].text, secret->name, length) == 0 &&
+		    list->items[i].text[length] == '=') {
+			report_warning(&r->units->report, &secret->at,
+				       "%s: Environment= sets it, too: the secret holds",
+				       secret->name);
+			return;
+		}
+	}
+}
+
+/* What a signal can bring to a running process is files: its environment stays as it is. */
+static void check_changes(struct resolving *r)
+{
+	const struct secrets *list = &r->unit->secrets;
+	bool has_files = false;
+
+	for (size_t i = 0; i < list->count; i++) {
+		has_files = has_files || list->items[i].delivery == SECRET_FILE;
+		check_collisions(r, &list->items[i]);
+	}
+	if (r->unit->plan.on_change == CHANGE_SIGNAL && !has_files && list->count > 0)
+		report_warning(
+			&r->units->report, &list->items[0].at,
+			"OnChange=signal: reaches no secret of this unit, as the environment "
+			"of a running process cannot change: expected SecretFile=, or "
+			"OnChange=restart");
+}
+
 void resolve_unit(struct units *units, struct unit *unit)
 {
 	struct resolving r = {units, unit};
@@ -634,6 +671,7 @@ void resolve_unit(struct units *units, struct unit *unit)
 	resolve_paths(&r);
 	for (size_t i = 0; i < unit->secrets.count; i++)
 		check_secret(&r, &unit->secrets.items[i]);
+	check_changes(&r);
 	for (int phase = 0; phase < EXEC_PHASE_COUNT; phase++)
 		resolve_lines(&r, &unit->exec[phase]);
 	for (int kind = 0; kind < PROBE_KIND_COUNT; kind++)

@@ -181,10 +181,10 @@ static const struct directive directives[] = {
 	{"X-Holdfast", "Secret", parse_secret, FIELD(secrets), SECRET_ENVIRONMENT, NULL},
 	{"X-Holdfast", "SecretFile", parse_secret, FIELD(secrets), SECRET_FILE, NULL},
 	{"X-Holdfast", "SecretFd", parse_secret, FIELD(secrets), SECRET_FD, NULL},
-	{"X-Holdfast", "SecretPath", parse_secret_path, WHOLE, 0, NULL},
+	{"X-Holdfast", "SecretPath", parse_secret_path, FIELD(secrets), 0, NULL},
 	{"X-Holdfast", "Config", parse_config, FIELD(secrets), 0, NULL},
-	{"X-Holdfast", "OnChange", parse_on_change, WHOLE, 0, NULL},
-	{"X-Holdfast", "Refresh", parse_refresh, WHOLE, 0, NULL},
+	{"X-Holdfast", "OnChange", parse_on_change, FIELD(plan), 0, NULL},
+	{"X-Holdfast", "Refresh", parse_refresh, FIELD(plan), 0, NULL},
 };
 
 static const struct directive probe_directives[] = {

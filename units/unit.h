@@ -171,7 +171,8 @@ struct conf {
 	struct scratches scratch;
 	uint32_t root, shells, log_format, health_detail, failed_boot;
 	uint32_t no_room;
-	uint64_t stop_timeout_us, drain_us, ring_bytes;
+	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;
+	struct settings secret_settings; /* "AWS_REGION=…": what [Secrets] stands for */
 	bool has_listen, has_log_format;
 };
 

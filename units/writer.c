@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "units/reference.h"
 
 #define PLAN_BYTES_MAX (256U << 20)
 
@@ -204,7 +205,8 @@ static struct plan_range add_secrets(struct writer *w, const struct secrets *lis
 			.name = add_string(w, s->name),
 			.reference = add_reference(w, s->reference),
 			.delivery = s->delivery,
-			.flags = s->flags,
+			.flags = s->flags |
+				 (reference_is_remote(s->reference) ? SECRET_IS_REMOTE : 0),
 			.mode = s->mode,
 			.file = add_string(w, s->at.file),
 			.line = s->at.line,
@@ -369,6 +371,17 @@ static void add_protections(struct writer *w)
 	}
 }
 
+/* How services are reached is nobody's business but the helper's. */
+static struct plan_list add_settings(struct writer *w, const struct settings *list)
+{
+	uint32_t *offsets = arena_alloc(&w->arena, (list->count + 1) * sizeof(*offsets));
+	size_t count = w->is_public ? 0 : list->count;
+
+	for (size_t i = 0; i < count; i++)
+		offsets[i] = add_string(w, list->items[i].text);
+	return add_list(w, offsets, count);
+}
+
 static uint32_t header_flags(const struct writer *w)
 {
 	return (w->is_public ? PLAN_IS_PUBLIC : 0) | (w->facts->is_pid1 ? PLAN_IS_PID1 : 0) |
@@ -415,6 +428,9 @@ static struct plan_header make_header(struct writer *w)
 		.n_listen = facts->n_listen,
 		.health_port = facts->health_port,
 		.scratch = add_scratch(w, &conf->scratch),
+		.fetch_timeout_us = conf->fetch_timeout_us,
+		.change_splay_us = conf->change_splay_us,
+		.secret_settings = add_settings(w, &conf->secret_settings),
 	};
 	memcpy(header.remap, w->units->remap, sizeof(header.remap));
 	memcpy(header.rewrite, w->units->rewrite, sizeof(header.rewrite));

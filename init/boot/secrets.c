@@ -28,11 +28,27 @@ static int open_source(const char *path)
 	return S_ISREG(st.st_mode) ? fd_steal(&fd) : -EINVAL;
 }
 
+/* The program that speaks with services is an extra, for it brings its libraries. */
+static int need_program(struct boot *boot, const struct plan_secret *secret)
+{
+	if (store_find(boot->store, STORE_EXEC, ROLE_SECRETS_REMOTE) >= 0)
+		return 0;
+	return boot_fail(boot, EX_CONFIG,
+			 "%s:%u: secret %s: %s needs the program %s, which is not installed beside "
+			 "holdfast",
+			 plan_string(&boot->plan, secret->file), secret->line,
+			 plan_string(&boot->plan, secret->name),
+			 plan_string(&boot->plan, secret->reference),
+			 role_programs[ROLE_SECRETS_REMOTE]);
+}
+
 static int open_secret(struct boot *boot, uint32_t index)
 {
 	const struct plan_secret *secret = plan_secret(&boot->plan, index);
 	const char *reference = plan_string(&boot->plan, secret->reference);
 
+	if (secret->flags & SECRET_IS_REMOTE)
+		return need_program(boot, secret);
 	if (!str_starts(reference, PREFIX))
 		return 0;
 	CLEANUP(fd_closep) int fd = open_source(reference + strlen(PREFIX));

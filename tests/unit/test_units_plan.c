@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/directive.c units/environment.c units/graph.c units/host.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_service.c units/parse_socket.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c */
+/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/directive.c units/environment.c units/graph.c units/host.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c */
 /* From a tree of files to a plan, walked as the supervisor walks it; and every refusal by its place. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -653,10 +653,25 @@ static void test_keys_that_are_not_honoured(void **state)
 static void test_secrets_that_are_refused(void **state)
 {
 	static const struct refusal rows[] = {
-		{"[X-Holdfast]\nSecret=A ssm:/x", "ssm: comes with the cloud sources", 4, 10,
+		{"[X-Holdfast]\nSecret=A ssm:/x/", "expected ssm:NAME", 4, 17, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A ssm:/x:", "expected ssm:NAME", 4, 16, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A ssm:/x:1:2", "expected ssm:NAME", 4, 18, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A ssm:arn:aws:ssm:eu-west-1:1:x", "expected ssm:NAME", 4, 14,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A asm:#k", "expected asm:SECRET", 4, 14, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A asm:a#", "expected asm:SECRET", 4, 16, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A asm:a#k@", "expected asm:SECRET", 4, 18, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A asm:a@", "expected asm:SECRET", 4, 16, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv#k", "expected vault:MOUNT/PATH#KEY", 4, 18,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/a", "expected vault:MOUNT/PATH#KEY", 4, 20,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/../a#k", "expected vault:MOUNT/PATH#KEY", 4, 18,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/a#", "expected vault:MOUNT/PATH#KEY", 4, 21,
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A http://x", "expected a reference", 4, 10, DIAG_ERROR},
-		{"[X-Holdfast]\nSecret=A file:x", "expected file: and an absolute path", 4, 10,
+		{"[X-Holdfast]\nSecret=A file:x", "expected file: and an absolute path", 4, 15,
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A", "expected a reference behind the name", 4, 9,
 		 DIAG_ERROR},
@@ -670,8 +685,21 @@ static void test_secrets_that_are_refused(void **state)
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A file:/x mode=0400", "expected optional", 4, 18,
 		 DIAG_ERROR},
-		{"[X-Holdfast]\nSecretPath=ssm:/x/", "comes with the cloud sources", 4, 12,
+		{"[X-Holdfast]\nSecretPath=ssm:/x", "expected ssm:/PATH/", 4, 18, DIAG_ERROR},
+		{"[X-Holdfast]\nSecretPath=file:/x/", "expected a path of many", 4, 12, DIAG_ERROR},
+		{"[X-Holdfast]\nSecretPath=vault:kv/a#k", "expected vault:MOUNT/PATH,", 4, 22,
 		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecretPath=ssm:/x/ mode=0400", "expected optional", 4, 20,
+		 DIAG_ERROR},
+		{"[X-Holdfast]\nRefresh=0", "expected never, or a time span", 4, 9, DIAG_ERROR},
+		{"[X-Holdfast]\nOnChange=signal:NONE", "expected none, restart or signal:NAME", 4,
+		 10, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A ssm:/x\nOnChange=signal:HUP", "reaches no secret", 4, 8,
+		 DIAG_WARNING},
+		{"[X-Holdfast]\nSecret=A ssm:/x\nSecretFile=A asm:y", "the later one holds", 5, 12,
+		 DIAG_WARNING},
+		{"Environment=A=1\n[X-Holdfast]\nSecret=A ssm:/x", "the secret holds", 5, 8,
+		 DIAG_WARNING},
 		{"ExecStartPre=/usr/bin/app ${A}\n[X-Holdfast]\nSecret=A file:/etc/passwd",
 		 "${A} holds a secret", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app ${A}\n[X-Holdfast]\nConfig=A file:/etc/passwd",
@@ -686,6 +714,51 @@ static void test_secrets_that_are_refused(void **state)
 		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A file:/none\n");
 	(void)tree_load(&tree);
 	assert_int_equal(tree_diag(&tree, "/none")->status, EX_NOINPUT);
+}
+
+/* What remote sources and their life become in the plan; nothing of it in the public one. */
+static void test_remote_secrets(void **state)
+{
+	const struct plan *plan = &tree.plan;
+
+	(void)state;
+	tree_units(&tree, "a.service");
+	tree_unit(&tree, "a.service",
+		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A ssm:/app/a:12\n"
+		  "Secret=B ssm:arn:aws:ssm:eu-west-1:123456789012:parameter/app/b:current\n"
+		  "SecretFile=c asm:app/api-Ab1@x#key.1@AWSPREVIOUS\nSecretFd=D vault:kv/app/d#k\n"
+		  "SecretPath=ssm:/app/\nSecretPath=vault:kv/app/all optional\nConfig=E env:HOME "
+		  "optional\nOnChange=signal:HUP\nRefresh=5min\n");
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Secrets]\nRegion=eu-west-1\nEndpointUrlSsm=https://a/\nRegion=us-east-1\n"
+		   "VaultAuth=kubernetes\nUseFipsEndpoint=yes\nEndpointUrlSsm=\n"
+		   "FetchTimeoutSec=10\nChangeSplaySec=0\n[Holdfast]\nUnits=a.service\n",
+		   0644);
+	assert_int_equal(tree_load(&tree)->count, 0);
+	tree_take(&tree);
+	const struct plan_unit *unit = tree_find(&tree, "a.service");
+	assert_int_equal(unit->secrets.count, 7);
+	static const uint32_t flags[] = {SECRET_IS_REMOTE,
+					 SECRET_IS_REMOTE,
+					 SECRET_IS_REMOTE,
+					 SECRET_IS_REMOTE,
+					 SECRET_IS_REMOTE | SECRET_IS_PATH,
+					 SECRET_IS_REMOTE | SECRET_IS_PATH | SECRET_OPTIONAL,
+					 SECRET_IS_CONFIG | SECRET_OPTIONAL};
+	for (uint32_t i = 0; i < 7; i++)
+		assert_int_equal(plan_secret(plan, unit->secrets.first + i)->flags, flags[i]);
+	assert_int_equal(unit->refresh_us, UINT64_C(300000000));
+	assert_int_equal(unit->on_change, CHANGE_SIGNAL);
+	assert_int_equal(unit->change_signal, SIGHUP);
+	assert_int_equal(plan->header->fetch_timeout_us, 10000000);
+	assert_int_equal(plan->header->change_splay_us, 0);
+	static const char *const settings[] = {"AWS_REGION=us-east-1",
+					       "HOLDFAST_VAULT_AUTH=kubernetes",
+					       "AWS_USE_FIPS_ENDPOINT=true"};
+	struct plan_list list = plan->header->secret_settings;
+	assert_int_equal(list.count, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		assert_string_equal(plan_string(plan, plan_list_get(plan, list, i)), settings[i]);
 }
 
 static void test_references_are_filled_in(void **state)
@@ -953,6 +1026,7 @@ int main(void)
 		TEST(test_values_that_are_refused),
 		TEST(test_keys_that_are_not_honoured),
 		TEST(test_secrets_that_are_refused),
+		TEST(test_remote_secrets),
 		TEST(test_references_are_filled_in),
 		TEST(test_probes_that_are_refused),
 		TEST(test_shells_are_refused),
