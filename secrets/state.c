@@ -177,7 +177,7 @@ int state_load(struct state *state, int fd)
 	if (fd < 0)
 		return 0;
 	ssize_t n = read_copy(fd, &data);
-	if (n <= 0)
+	if (n <= 0 || !data)
 		return (int)n;
 	int r = state_decode(state, data, (size_t)n);
 	if (r == -ENOMEM)
