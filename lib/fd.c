@@ -39,26 +39,16 @@ int fd_steal(int *fd)
 	return taken;
 }
 
-static int fd_change(int fd, int get, int set, int bit, bool on)
+int fd_set_cloexec(int fd, bool on)
 {
-	int flags = fcntl(fd, get);
+	int flags = fcntl(fd, F_GETFD);
 
 	if (flags < 0)
 		return -errno;
-	int wanted = on ? flags | bit : flags & ~bit;
+	int wanted = on ? flags | FD_CLOEXEC : flags & ~FD_CLOEXEC;
 	if (wanted == flags)
 		return 0;
-	return fcntl(fd, set, wanted) < 0 ? -errno : 0;
-}
-
-int fd_set_cloexec(int fd, bool on)
-{
-	return fd_change(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
-}
-
-int fd_set_nonblock(int fd, bool on)
-{
-	return fd_change(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+	return fcntl(fd, F_SETFD, wanted) < 0 ? -errno : 0;
 }
 
 static int close_listed(int first)

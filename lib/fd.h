@@ -18,8 +18,6 @@ int fd_steal(int *fd);
 
 /* FD_CLOEXEC on or off. 0 or -errno (fcntl(2)). */
 int fd_set_cloexec(int fd, bool on);
-/* O_NONBLOCK of the open file description: never on one that is shared with others. 0 or -errno. */
-int fd_set_nonblock(int fd, bool on);
 
 /*
  * Closes every fd from first on: close_range(2), else by /proc/self/fd, else one by one up to

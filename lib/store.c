@@ -102,7 +102,8 @@ static struct store_entry *free_entry(struct store_table *table)
 	return NULL;
 }
 
-/* Pipes come by the thousand, once, and are never replaced: no search for an older one. */
+/* Pipes come by the thousand, once, and are never replaced: no search for an older one, and whoever
+ * made them has said O_CLOEXEC. */
 static bool is_put_once(enum store_kind kind)
 {
 	return kind == STORE_PIPE_READ || kind == STORE_PIPE_WRITE;
@@ -112,7 +113,8 @@ int store_put(struct store_table *table, enum store_kind kind, uint32_t index, i
 {
 	struct store_entry *entry = is_put_once(kind) ? NULL : find_entry(table, kind, index);
 
-	(void)fd_set_cloexec(fd, true);
+	if (!is_put_once(kind))
+		(void)fd_set_cloexec(fd, true);
 	if (entry) {
 		(void)fd_close(entry->fd);
 		entry->fd = fd;
@@ -153,6 +155,19 @@ void store_expose(const struct store_table *table, enum role role)
 	}
 }
 
+/* What store_expose undid. In one call where the kernel can (5.11): all that we were given stands
+ * from STORE_FD on. */
+static void conceal(const struct store_table *table, enum role role)
+{
+	if (sys_close_range(STORE_FD, ~0U, CLOSE_RANGE_CLOEXEC) == 0)
+		return;
+	(void)fcntl(STORE_FD, F_SETFD, FD_CLOEXEC);
+	for (uint32_t i = 0; i < table->count; i++) {
+		if (is_granted(&table->entries[i], role))
+			(void)fcntl(table->entries[i].fd, F_SETFD, FD_CLOEXEC);
+	}
+}
+
 int store_attach(enum role role, const struct store_table **ret_table)
 {
 	struct stat st;
@@ -172,11 +187,7 @@ int store_attach(enum role role, const struct store_table **ret_table)
 	}
 	/* Before Linux 6.14 whoever is executed from an fd is named after its number. */
 	(void)prctl(PR_SET_NAME, role_programs[role]);
-	(void)fcntl(STORE_FD, F_SETFD, FD_CLOEXEC);
-	for (uint32_t i = 0; i < table->count; i++) {
-		if (is_granted(&table->entries[i], role))
-			(void)fcntl(table->entries[i].fd, F_SETFD, FD_CLOEXEC);
-	}
+	conceal(table, role);
 	*ret_table = table;
 	return 0;
 }

@@ -21,10 +21,6 @@
 #include "lib/sys.h"
 #include "supervisor/setup.h"
 
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE 2U
-#endif
-
 /*
  * With 1000 units the supervisor has thousands of fds, and copying all of them for a child, only to
  * close them at the exec, costs twice as much as all the rest. So a child that needs but a few

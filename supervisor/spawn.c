@@ -26,10 +26,6 @@
 #include "supervisor/child.h"
 #include "supervisor/clone.h"
 
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE 2U
-#endif
-
 enum low_fd {
 	LOW_OUTPUT,
 	LOW_ERROR,

@@ -7,8 +7,9 @@
 
 #include "lib/cleanup.h"
 
-#define BLOCK_SIZE (64U * 1024)
-#define ALIGN	   16U
+#define BLOCK_SIZE     (64U * 1024)
+#define BLOCK_SIZE_MAX (1024U * 1024)
+#define ALIGN	       16U
 
 struct arena_block {
 	struct arena_block *next;
@@ -32,8 +33,12 @@ void arena_finish(struct arena *arena)
 
 static void add_block(struct arena *arena, size_t size)
 {
-	size = MAX(size, (size_t)BLOCK_SIZE);
-	if (size > arena->limit - arena->total)
+	size_t left = arena->limit - arena->total;
+
+	/* Doubling what there is, so that a large load makes few system calls. */
+	size_t wanted = MAX((size_t)BLOCK_SIZE, MIN(arena->total, (size_t)BLOCK_SIZE_MAX));
+	size = MAX(size, MIN(wanted, left));
+	if (size > left)
 		longjmp(arena->on_failure, 1);
 	struct arena_block *block = calloc(1, sizeof(*block) + size);
 	if (!block)

@@ -168,7 +168,7 @@ bool host_has_path_glob(struct units *units, const char *parameter)
 		return false;
 	const char *folder =
 		arena_copy(&units->arena, parameter, (size_t)MAX(slash - parameter, (ptrdiff_t)1));
-	if (source_list(&units->source, folder, &names) < 0)
+	if (source_list(&units->source, folder, &names, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < names.count; i++) {
 		if (fnmatch(slash + 1, names.items[i], FNM_PERIOD) == 0)

@@ -96,13 +96,19 @@ static bool add_folder(struct units *units, const char *path)
 		return false;
 	struct folder *added = LIST_ADD(&units->arena, &units->search_path);
 	added->path = path;
-	added->is_listed = source_list(&units->source, path, &added->names) == 0;
+	added->is_listed = source_list(&units->source, path, &added->names, &added->links) == 0;
 	return true;
 }
 
 static int compare_name(const void *key, const void *item)
 {
 	return strcmp(key, *(const char *const *)item);
+}
+
+static bool has_name(const struct strings *names, const char *name)
+{
+	return names->count > 0 &&
+	       bsearch(name, names->items, names->count, sizeof(*names->items), compare_name);
 }
 
 /* Where the name would lie in the folder, or NULL when it is known not to. */
@@ -114,10 +120,7 @@ static const char *path_in(struct units *units, const struct folder *folder, con
 
 	strbuf_init(&buf, full, sizeof(full));
 	strbuf_addf(&buf, "%s%s", name, suffix);
-	const struct strings *names = &folder->names;
-	if (folder->is_listed &&
-	    (buf.is_cut || names->count == 0 ||
-	     !bsearch(full, names->items, names->count, sizeof(*names->items), compare_name)))
+	if (folder->is_listed && (buf.is_cut || !has_name(&folder->names, full)))
 		return NULL;
 	return arena_printf(&units->arena, "%s/%s%s", folder->path, name, suffix);
 }
@@ -197,9 +200,15 @@ static bool locate_name(struct units *units, const char *name, size_t n_folders,
 			struct location *ret_location)
 {
 	for (size_t i = 0; i < n_folders; i++) {
-		const char *path = path_in(units, &units->search_path.items[i], name, "");
-		if (path && look_at(units, path, name, ret_location))
+		const struct folder *folder = &units->search_path.items[i];
+		const char *path = path_in(units, folder, name, "");
+		if (!path)
+			continue;
+		*ret_location = (struct location){.path = path};
+		bool is_plain = folder->is_listed && !has_name(&folder->links, name);
+		if (is_plain || look_at(units, path, name, ret_location))
 			return true;
+		*ret_location = (struct location){0};
 	}
 	return false;
 }
@@ -437,7 +446,7 @@ static void find_dropins(struct units *units, const char *name, struct dropins *
 	for (size_t i = 0; i < units->search_path.count; i++) {
 		const char *folder = path_in(units, &units->search_path.items[i], name, ".d");
 		struct strings names;
-		if (!folder || source_list(&units->source, folder, &names) < 0)
+		if (!folder || source_list(&units->source, folder, &names, NULL) < 0)
 			continue;
 		for (size_t j = 0; j < names.count; j++)
 			add_dropin(units, dropins, folder, names.items[j]);
@@ -483,7 +492,7 @@ static void read_links(struct units *units, struct unit *unit, const char *suffi
 	for (size_t i = 0; i < n_folders; i++) {
 		const char *folder =
 			path_in(units, &units->search_path.items[i], unit->name.full, suffix);
-		if (!folder || source_list(&units->source, folder, &names) < 0)
+		if (!folder || source_list(&units->source, folder, &names, NULL) < 0)
 			continue;
 		for (size_t j = 0; j < names.count; j++) {
 			struct unit_name name = name_parse(arena, names.items[j]);

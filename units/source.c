@@ -180,7 +180,7 @@ static int open_by_walk(struct source *source, const char *path, int flags)
 static long open_in_root(const struct source *source, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {
-		.flags = (unsigned)(O_PATH | O_CLOEXEC | flags),
+		.flags = (unsigned)(O_CLOEXEC | flags),
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | resolve,
 	};
 
@@ -193,7 +193,7 @@ static int open_path(struct source *source, const char *path, int flags)
 	if (source->root_fd < 0)
 		return -ENOENT;
 	if (!source->has_no_openat2) {
-		long fd = open_in_root(source, path, flags, 0);
+		long fd = open_in_root(source, path, O_PATH | flags, 0);
 		if (fd >= 0)
 			return (int)fd;
 		if (errno != ENOSYS && errno != EPERM && errno != EAGAIN)
@@ -201,6 +201,21 @@ static int open_path(struct source *source, const char *path, int flags)
 		source->has_no_openat2 = errno != EAGAIN;
 	}
 	return open_by_walk(source, path, flags);
+}
+
+/* The regular file that was seen there, by its name once more: half the price of /proc/self/fd. -1
+ * when it cannot be had so. */
+static int open_again(const struct source *source, const char *path, const struct stat *seen)
+{
+	struct stat st;
+
+	if (source->has_no_openat2)
+		return -1;
+	CLEANUP(fd_closep)
+	int fd = (int)open_in_root(source, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_ino != seen->st_ino || st.st_dev != seen->st_dev)
+		return -1;
+	return fd_steal(&fd);
 }
 
 int source_open(struct source *source, const char *path, int flags)
@@ -220,7 +235,10 @@ int source_open(struct source *source, const char *path, int flags)
 	}
 	if (!S_ISREG(st.st_mode))
 		return -ENOTTY;
-	int r = fd_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	int r = open_again(source, path, &st);
+	if (r >= 0)
+		return r;
+	r = fd_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
 	if (r != -ENOENT)
 		return r;
 	/* No /proc, so by name again: as safe as the tree is still. */
@@ -256,7 +274,10 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Names, each with its NUL, into the source's buffer. */
+#define MARK_LINK  'l'
+#define MARK_OTHER '-'
+
+/* A mark and the name with its NUL for each, into the source's buffer. */
 static int read_names(struct source *source, int fd, size_t *ret_size)
 {
 	size_t size = 0;
@@ -270,12 +291,14 @@ static int read_names(struct source *source, int fd, size_t *ret_size)
 	}
 	for (struct dirent *entry; r == 0 && (entry = readdir(dir));) {
 		size_t length = strlen(entry->d_name) + 1;
+		bool may_be_link = entry->d_type == DT_LNK || entry->d_type == DT_UNKNOWN;
 		if (entry->d_name[0] == '.')
 			continue;
-		if (length > SOURCE_FILE_MAX - size) {
+		if (length >= SOURCE_FILE_MAX - size) {
 			r = -E2BIG;
 			break;
 		}
+		source->buffer[size++] = may_be_link ? MARK_LINK : MARK_OTHER;
 		memcpy(source->buffer + size, entry->d_name, length);
 		size += length;
 	}
@@ -284,9 +307,16 @@ static int read_names(struct source *source, int fd, size_t *ret_size)
 	return r;
 }
 
-int source_list(struct source *source, const char *path, struct strings *ret_names)
+static void sort_names(struct strings *names)
 {
-	struct strings names = {0};
+	if (names->count > 0)
+		qsort(names->items, names->count, sizeof(*names->items), compare_names);
+}
+
+int source_list(struct source *source, const char *path, struct strings *ret_names,
+		struct strings *ret_links)
+{
+	struct strings names = {0}, links = {0};
 	size_t size = 0;
 
 	int fd = source_open(source, path, O_RDONLY | O_DIRECTORY);
@@ -298,12 +328,16 @@ int source_list(struct source *source, const char *path, struct strings *ret_nam
 	for (size_t at = 0; at < size; at += strlen(source->buffer + at) + 1) {
 		if (names.count == SOURCE_ENTRIES_MAX)
 			return -E2BIG;
-		strings_add(source->arena, &names,
-			    arena_string(source->arena, source->buffer + at));
+		const char *name = arena_string(source->arena, source->buffer + at + 1);
+		strings_add(source->arena, &names, name);
+		if (ret_links && source->buffer[at] == MARK_LINK)
+			strings_add(source->arena, &links, name);
 	}
-	if (names.count > 0)
-		qsort(names.items, names.count, sizeof(*names.items), compare_names);
+	sort_names(&names);
+	sort_names(&links);
 	*ret_names = names;
+	if (ret_links)
+		*ret_links = links;
 	return 0;
 }
 
@@ -337,12 +371,16 @@ int source_mode(struct source *source, const char *path, mode_t *ret_mode)
 
 int source_executable(struct source *source, const char *path)
 {
+	struct source_memo *memo = &source->executable;
 	mode_t mode = 0;
-	int r = source_mode(source, path, &mode);
 
-	if (r < 0)
-		return r;
-	return S_ISREG(mode) && (mode & 0111) ? 0 : -EACCES;
+	if (memo->path && strcmp(memo->path, path) == 0)
+		return memo->result;
+	int r = source_mode(source, path, &mode);
+	if (r == 0 && (!S_ISREG(mode) || !(mode & 0111)))
+		r = -EACCES;
+	*memo = (struct source_memo){.path = arena_string(source->arena, path), .result = r};
+	return r;
 }
 
 static bool is_normal(const char *path)
@@ -358,7 +396,7 @@ static bool is_plain_path(struct source *source, const char *path)
 {
 	if (source->has_no_openat2 || !is_normal(path))
 		return false;
-	long fd = open_in_root(source, path, O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
+	long fd = open_in_root(source, path, O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
 	if (fd < 0)
 		return false;
 	struct stat st;
@@ -367,7 +405,7 @@ static bool is_plain_path(struct source *source, const char *path)
 	return !is_link;
 }
 
-int source_resolve(struct source *source, const char *path, char **ret_path)
+static int resolve(struct source *source, const char *path, char **ret_path)
 {
 	struct walk walk = {.source = source, .fd = -EBADF};
 
@@ -383,6 +421,20 @@ int source_resolve(struct source *source, const char *path, char **ret_path)
 		return r;
 	*ret_path = arena_string(source->arena, walk.path);
 	return 0;
+}
+
+int source_resolve(struct source *source, const char *path, char **ret_path)
+{
+	struct source_memo *memo = &source->resolved;
+
+	if (!memo->path || strcmp(memo->path, path) != 0) {
+		char *found = NULL;
+		int r = resolve(source, path, &found);
+		*memo = (struct source_memo){arena_string(source->arena, path), r, found};
+	}
+	if (memo->result == 0)
+		*ret_path = memo->found;
+	return memo->result;
 }
 
 const char *source_strerror(int error)

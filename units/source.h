@@ -15,11 +15,19 @@
 #define SOURCE_FILE_MAX	   (1U << 20)
 #define SOURCE_ENTRIES_MAX 4096 /* of one directory */
 
+/* The last answer: units of one program follow each other, and a load sees a tree that stands still. */
+struct source_memo {
+	const char *path; /* NULL: none yet */
+	int result;
+	char *found;
+};
+
 struct source {
 	int root_fd; /* borrowed; -EBADF: a source with no files at all */
 	struct arena *arena;
 	bool has_no_openat2;
 	size_t bytes_left; /* of everything that may be read */
+	struct source_memo executable, resolved;
 	/* What is read goes through here, so that no fd is open while the arena is asked. */
 	char *buffer;
 };
@@ -42,8 +50,10 @@ int source_read(struct source *source, const char *path, size_t max, char **ret_
 /* Why a file could not be read, in words. */
 const char *source_strerror(int error);
 
-/* The names in a directory, sorted by strcmp(3), without those that begin with a dot. 0 or -errno. */
-int source_list(struct source *source, const char *path, struct strings *ret_names);
+/* The names in a directory, sorted by strcmp(3), without those that begin with a dot; in ret_links
+ * (or NULL) those among them that are symbolic links, or may be. 0 or -errno. */
+int source_list(struct source *source, const char *path, struct strings *ret_names,
+		struct strings *ret_links);
 
 /* What a symbolic link says, or -EINVAL when path is none, or -errno. */
 int source_link(struct source *source, const char *path, char **ret_target);

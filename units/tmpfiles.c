@@ -172,7 +172,7 @@ void tmpfiles_load(struct units *units)
 	if (units->source.root_fd < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_COUNT(search_path); i++) {
-		if (source_list(&units->source, search_path[i], &names) < 0)
+		if (source_list(&units->source, search_path[i], &names, NULL) < 0)
 			continue;
 		for (size_t j = 0; j < names.count; j++) {
 			const char *path = arena_printf(&units->arena, "%s/%s", search_path[i],

@@ -188,7 +188,8 @@ struct users {
 struct folder {
 	const char *path;
 	struct strings names; /* sorted */
-	bool is_listed;	      /* else names is empty, and each is asked for */
+	struct strings links; /* those of them that may be symbolic links; sorted */
+	bool is_listed;	      /* else both are empty, and each name is asked for */
 };
 
 #define UNITS_BUCKETS (2 * PLAN_UNITS_MAX) /* a power of two */

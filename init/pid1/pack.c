@@ -263,24 +263,45 @@ static int put_events(struct instance *in)
 	return 0;
 }
 
-static int put_pipe(struct instance *in, uint32_t stream, bool is_own, uint32_t uid, uint32_t gid)
+/* So that the service may open /dev/stdout again. A pipe is its maker's to begin with; UINT32_MAX
+ * leaves it so. */
+static void give_pipe(int fd, uint32_t uid, uint32_t gid)
 {
-	int ends[2];
+	if ((uid != UINT32_MAX && uid != geteuid()) || (gid != UINT32_MAX && gid != getegid()))
+		(void)fchown(fd, uid, gid);
+}
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return -errno;
-	(void)fd_set_nonblock(ends[0], true);
-	if (is_own)
-		(void)fd_set_nonblock(ends[1], true);
-	else
-		/* So that the service may open /dev/stdout again. UINT32_MAX leaves it as it is. */
-		(void)fchown(ends[1], uid, gid);
+static int put_pipe(struct instance *in, uint32_t stream, int ends[2])
+{
 	int r = store_put(in->store, STORE_PIPE_READ, stream, ends[0]);
+
 	if (r < 0) {
 		(void)fd_close(ends[1]);
 		return r;
 	}
 	return store_put(in->store, STORE_PIPE_WRITE, stream, ends[1]);
+}
+
+static int put_unit_pipe(struct instance *in, uint32_t stream, const struct plan_unit *unit)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	/* Services expect writes that wait. */
+	(void)fcntl(ends[1], F_SETFL, 0);
+	give_pipe(ends[1], unit->uid, unit->gid);
+	return put_pipe(in, stream, ends);
+}
+
+/* Nobody of ours may hang on log: both ends do not block. */
+static int put_own_pipe(struct instance *in, uint32_t stream)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	return put_pipe(in, stream, ends);
 }
 
 static int put_pipes(struct instance *in)
@@ -292,13 +313,13 @@ static int put_pipes(struct instance *in)
 		if (unit->kind == UNIT_TARGET)
 			continue;
 		for (uint32_t which = STREAM_STDOUT; which <= STREAM_STDERR; which++) {
-			int r = put_pipe(in, stream_of_unit(i, which), false, unit->uid, unit->gid);
+			int r = put_unit_pipe(in, stream_of_unit(i, which), unit);
 			if (r < 0)
 				return r;
 		}
 	}
 	for (enum role role = ROLE_INIT; role < ROLE_COUNT; role++) {
-		int r = put_pipe(in, stream_of_role(n_units, role), true, 0, 0);
+		int r = put_own_pipe(in, stream_of_role(n_units, role));
 		if (r < 0)
 			return r;
 	}

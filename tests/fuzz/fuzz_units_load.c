@@ -101,10 +101,11 @@ static int compare_names(const void *a, const void *b)
 	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-int source_list(struct source *source, const char *path, struct strings *ret_names)
+int source_list(struct source *source, const char *path, struct strings *ret_names,
+		struct strings *ret_links)
 {
 	size_t length = strlen(path);
-	struct strings names = {0};
+	struct strings names = {0}, links = {0};
 
 	for (size_t i = 0; i < n_files; i++) {
 		const struct file *file = &files[i];
@@ -115,10 +116,16 @@ int source_list(struct source *source, const char *path, struct strings *ret_nam
 					file->path_length - length - 1);
 		name[strcspn(name, "/")] = '\0';
 		strings_add(source->arena, &names, name);
+		if (file->target)
+			strings_add(source->arena, &links, name);
 	}
 	if (names.count > 0)
 		qsort(names.items, names.count, sizeof(*names.items), compare_names);
+	if (links.count > 0)
+		qsort(links.items, links.count, sizeof(*links.items), compare_names);
 	*ret_names = names;
+	if (ret_links)
+		*ret_links = links;
 	return names.count ? 0 : -ENOENT;
 }
 

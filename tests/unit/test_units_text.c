@@ -488,11 +488,11 @@ static void check_source(struct source *source)
 	assert_int_equal(source_link(source, "/etc/outside", &text), 0);
 	assert_string_equal(text, "/etc/passwd");
 	assert_int_equal(source_link(source, "/etc/file", &text), -EINVAL);
-	assert_int_equal(source_list(source, "/folder", &names), 0);
+	assert_int_equal(source_list(source, "/folder", &names, NULL), 0);
 	assert_int_equal(names.count, 4);
 	assert_string_equal(names.items[0], "file");
 	assert_string_equal(names.items[3], "up");
-	assert_int_equal(source_list(source, "/etc/file", &names), -ENOTDIR);
+	assert_int_equal(source_list(source, "/etc/file", &names, NULL), -ENOTDIR);
 	assert_int_equal(source_executable(source, "/etc/file"), -EACCES);
 }
 
