@@ -19,7 +19,6 @@ enum journal_kind { JOURNAL_EXIT = 1, JOURNAL_SIGNAL };
 
 struct journal_entry {
 	uint64_t seq; /* from 1 */
-	uint64_t time_us;
 	uint32_t kind;
 	int32_t pid;   /* of the exit, or the sender's as PID 1 sees it (0: from outside) */
 	uint32_t unit; /* exit: where the pid stood on the board */

@@ -293,6 +293,34 @@ static int parse_words(struct parser *parser)
 	return r;
 }
 
+/*
+ * A supervised command is told to stop, and nothing else reaches it through us: what PID 1 is sent
+ * is for the instance (design, section 3). What -r and -p could only seem to do is refused.
+ */
+static int check_supervised(struct parser *parser)
+{
+	static const uint64_t stops = SIGNALS_BIT(SIGTERM) | SIGNALS_BIT(SIGINT) |
+				      SIGNALS_BIT(SIGQUIT) | SIGNALS_BIT(SIGPWR) |
+				      SIGNALS_BIT(SIGNALS_RTMIN + 3);
+	const struct options *options = parser->options;
+
+	parser->shown = "-r";
+	if (options->rewritten & ~SIGNALS_BIT(SIGTERM))
+		return fail(parser,
+			    "TERM alone is passed on to a supervised command: expected TERM:B");
+	if (options->rewrite[SIGTERM] == 0)
+		return fail(parser,
+			    "without TERM a supervised command could only be killed: expected "
+			    "TERM:B, B not 0");
+	parser->shown = "-p";
+	if (options->pdeath_signal &&
+	    !(SIGNALS_BIT(options->pdeath_signal) & (stops | SIGNALS_BIT(SIGKILL))))
+		return fail(parser,
+			    "with a supervised command expected a signal that stops it: KILL, "
+			    "TERM, INT, QUIT, PWR or RTMIN+3");
+	return 0;
+}
+
 static int check_whole(struct parser *parser)
 {
 	struct options *options = parser->options;
@@ -309,8 +337,11 @@ static int check_whole(struct parser *parser)
 		parser->shown = options->stray;
 		return fail(parser, "expected an option, or -- before the command");
 	}
-	parser->shown = "--";
-	return options->command[0] ? 0 : fail(parser, "expected a command to run after it");
+	if (!options->command[0]) {
+		parser->shown = "--";
+		return fail(parser, "expected a command to run after it");
+	}
+	return options->mode == OPTIONS_MANAGED ? check_supervised(parser) : 0;
 }
 
 int options_parse(int argc, char **argv, struct options *ret_options,

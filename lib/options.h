@@ -40,13 +40,14 @@ struct options {
 	struct options_setting settings[OPTIONS_SETTINGS_MAX];
 	size_t n_settings;
 
-	bool is_group;			  /* -g */
-	bool is_wait_all;		  /* -w */
-	uint32_t grace_s;		  /* of -w */
-	int pdeath_signal;		  /* -p; 0: none */
-	bool remap_to_zero[256];	  /* -e; by exit status */
-	uint8_t rewrite[SIGNALS_MAX + 1]; /* -r; by signal; 0: dropped */
-	uint64_t rewritten;		  /* SIGNALS_BITs that -r named */
+	bool is_group;		 /* -g */
+	bool is_wait_all;	 /* -w */
+	uint32_t grace_s;	 /* of -w */
+	int pdeath_signal;	 /* -p; 0: none */
+	bool remap_to_zero[256]; /* -e; by exit status */
+	/* -r; by signal; 0: dropped. Of a supervised command only TERM's is not itself. */
+	uint8_t rewrite[SIGNALS_MAX + 1];
+	uint64_t rewritten; /* SIGNALS_BITs that -r named */
 };
 
 /*

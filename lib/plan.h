@@ -201,8 +201,6 @@ struct plan_secret {
 	uint32_t line;
 };
 
-#define SOCKET_FLAG_ACCEPT (1U << 0)
-
 struct plan_socket {
 	uint32_t unit;	  /* the socket unit */
 	plan_str address; /* as written: 80, [::1]:80, /run/x, @x */
@@ -323,7 +321,6 @@ struct plan_protection {
 #define PLAN_ROOT_PROVEN  (1U << 1)
 #define PLAN_IS_PID1	  (1U << 2) /* PID 1 of its PID namespace; else a subreaper */
 #define PLAN_MAIN_COMMAND (1U << 3) /* made from `holdfast [options] -- CMD` */
-#define PLAN_WAIT_ALL	  (1U << 4) /* -w */
 
 enum log_format { LOG_JSON, LOG_PLAIN, LOG_RAW, LOG_FORMAT_COUNT };
 enum health_detail { DETAIL_LOOPBACK, DETAIL_ALL, DETAIL_NONE, HEALTH_DETAIL_COUNT };
@@ -372,11 +369,9 @@ struct plan_header {
 	uint64_t change_splay_us;  /* within which a change is applied, at random */
 	struct plan_list
 		secret_settings; /* NAME=VALUE, under the environment's names; not public */
-	/* Of PLAN_MAIN_COMMAND. -e: index = the command's status, value = ours; -r: index = signal to
-	 * PID 1, value = signal to the command, 0 = drop. */
+	/* -e of PLAN_MAIN_COMMAND: index = the command's status, value = ours. */
 	uint8_t remap[256];
-	uint8_t rewrite[65];
-	uint8_t reserved[7];
+	uint8_t reserved[72];
 
 	/* Sections: byte offset and number of records, in the order of enum plan_section. */
 	struct {

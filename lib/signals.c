@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -107,4 +108,16 @@ int signals_wait(uint64_t mask, uint64_t timeout_us)
 	long number = syscall(SYS_rt_sigtimedwait, &mask, NULL, limit, sizeof(mask));
 
 	return number < 0 ? -errno : (int)number;
+}
+
+int signals_ask_at_parents_death(int number)
+{
+	if (number == 0)
+		return 0;
+	pid_t parent = getppid();
+	if (prctl(PR_SET_PDEATHSIG, number, 0, 0, 0) < 0)
+		return -errno;
+	if (getppid() != parent)
+		(void)kill(getpid(), number);
+	return 0;
 }

@@ -42,3 +42,7 @@ void signals_set_mask(uint64_t mask, uint64_t *ret_old);
 
 /* rt_sigtimedwait(2): the number, or -EAGAIN after timeout_us (USEC_INFINITY: never), or -EINTR. */
 int signals_wait(uint64_t mask, uint64_t timeout_us);
+
+/* Be sent the signal when our parent dies; 0: ask for nothing. One that died before the kernel knew
+ * is made up for. 0 or -errno (prctl(2), PR_SET_PDEATHSIG). */
+int signals_ask_at_parents_death(int number);

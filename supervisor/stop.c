@@ -73,7 +73,8 @@ static void signal_processes(const struct manager *m, uint32_t unit,
 		signal_group(m, unit, record, signal);
 		return;
 	}
-	if (plan->flags & UNIT_KILL_GROUP)
+	/* Where all are signalled the group is too: nobody gets a signal twice. */
+	if ((plan->flags & UNIT_KILL_GROUP) && !is_all)
 		(void)unit_kill(&m->spawner, unit, record->session, KILL_WHO_MAIN, signal);
 	else
 		signal_slot(m, unit, SLOT_MAIN, signal);

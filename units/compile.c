@@ -65,7 +65,6 @@ static void load(struct units *units)
 	units->image_version =
 		arena_string(&units->arena, image_field(units, "IMAGE_VERSION", "%A"));
 	units->is_command = units->request.command;
-	units->is_wait_all = units->is_command && units->request.command->is_wait_all;
 	conf_load(units);
 	load_set_search_path(units);
 	if (units->request.command)

@@ -73,7 +73,6 @@ void main_unit_create(struct units *units)
 		unit->plan.flags |= UNIT_KILL_GROUP;
 	unit->plan.pdeath_signal = command->pdeath_signal;
 	memcpy(units->remap, command->remap, sizeof(command->remap));
-	memcpy(units->rewrite, command->rewrite, sizeof(command->rewrite));
 	add_command(units, unit, command->argv);
 	for (const char *const *key = command->keys; key && *key; key++)
 		apply_key(units, unit, *key);

@@ -40,8 +40,8 @@ struct units_command {
 	const char *directory; /* where holdfast was started: what ./CMD is relative to; NULL: / */
 	const char *const
 		*keys; /* "Section.Key=value" lines, NULL-ended: "X-Holdfast.Secret=A file:/x" */
-	bool is_group, is_wait_all;
-	uint8_t remap[256], rewrite[65]; /* as in struct plan_unit; identity when not asked for */
+	bool is_group;
+	uint8_t remap[256]; /* as in struct plan_header; identity when not asked for */
 	uint32_t pdeath_signal;
 };
 

@@ -213,8 +213,8 @@ struct units {
 	} search_path;
 	size_t n_own_folders; /* of the search path: holdfast's own, which may replace a target */
 	const char *hostname, *image_id, *image_version;
-	uint8_t remap[256], rewrite[65]; /* as in struct plan_header */
-	bool is_command, is_wait_all;
+	uint8_t remap[256]; /* as in struct plan_header */
+	bool is_command;
 	struct users users;
 	struct wanted_folders folders;
 	struct unit **items;

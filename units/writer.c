@@ -386,8 +386,7 @@ static uint32_t header_flags(const struct writer *w)
 {
 	return (w->is_public ? PLAN_IS_PUBLIC : 0) | (w->facts->is_pid1 ? PLAN_IS_PID1 : 0) |
 	       (w->facts->root_is_proven ? PLAN_ROOT_PROVEN : 0) |
-	       (w->units->is_command ? PLAN_MAIN_COMMAND : 0) |
-	       (w->units->is_wait_all ? PLAN_WAIT_ALL : 0);
+	       (w->units->is_command ? PLAN_MAIN_COMMAND : 0);
 }
 
 static uint32_t find_main(const struct units *units)
@@ -433,7 +432,6 @@ static struct plan_header make_header(struct writer *w)
 		.secret_settings = add_settings(w, &conf->secret_settings),
 	};
 	memcpy(header.remap, w->units->remap, sizeof(header.remap));
-	memcpy(header.rewrite, w->units->rewrite, sizeof(header.rewrite));
 	return header;
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ struct request {
 	struct units_command command;
 	struct units_override overrides[OPTIONS_SETTINGS_MAX + ARRAY_COUNT(variables)];
 	size_t n_overrides;
-	const char *keys[OPTIONS_SETTINGS_MAX + 2];
+	const char *keys[OPTIONS_SETTINGS_MAX + 3];
 	size_t n_keys;
 	struct options options;
 	char hostname[256];
@@ -278,15 +279,18 @@ static int take_command(struct boot *boot, struct request *request)
 	command->argv = options->command;
 	command->directory = getcwd(directory, sizeof(directory));
 	command->is_group = options->is_group;
-	command->is_wait_all = options->is_wait_all;
 	command->pdeath_signal = (uint32_t)options->pdeath_signal;
 	for (size_t i = 0; i < ARRAY_COUNT(command->remap); i++)
 		command->remap[i] = options->remap_to_zero[i] ? 0 : (uint8_t)i;
-	memcpy(command->rewrite, options->rewrite, sizeof(command->rewrite));
 	request->units.command = command;
-	if (!options->is_wait_all)
-		return 0;
-	return add_key(boot, request, "Service.TimeoutStopSec=%" PRIu32, options->grace_s);
+	int status = 0;
+	/* Of all signals only TERM is passed on (lib/options.h). */
+	if (options->rewritten)
+		status = add_key(boot, request, "Service.KillSignal=%u", options->rewrite[SIGTERM]);
+	if (status == 0 && options->is_wait_all)
+		status =
+			add_key(boot, request, "Service.TimeoutStopSec=%" PRIu32, options->grace_s);
+	return status;
 }
 
 static const enum event_level diag_events[] = {

@@ -135,19 +135,13 @@ static void become_parent(struct command *command)
 		say(command, VERBOSITY_INFO, "not PID 1: became a subreaper");
 }
 
-/* A parent that died before the kernel knew what to send: we send it. */
 static void set_pdeath_signal(struct command *command)
 {
-	int signal = command->options->pdeath_signal;
+	int r = signals_ask_at_parents_death(command->options->pdeath_signal);
 
-	if (signal == 0)
-		return;
-	pid_t parent = getppid();
-	if (prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) < 0)
+	if (r < 0)
 		say(command, VERBOSITY_WARNING, "cannot ask for a signal at the parent's death: %s",
-		    strerror(errno));
-	if (getppid() != parent)
-		(void)kill(getpid(), signal);
+		    strerror(-r));
 }
 
 /*

@@ -98,7 +98,6 @@ static bool has_room(const struct instance *in, uint64_t reserve)
 
 static void append(struct instance *in, struct journal_entry *entry)
 {
-	entry->time_us = clock_now_us();
 	journal_append(in->journal, entry);
 	keeper_watch(in);
 }

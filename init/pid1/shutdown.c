@@ -203,8 +203,9 @@ void shutdown_by_board(struct instance *in)
 	if (in->stage != STAGE_NONE)
 		return;
 	in->wants_dump = is_dump_wanted(in, &manager);
+	/* With -w also what the command's unit did not reach has that long; the budget holds. */
 	shutdown_begin(in, manager.exit_status > 255 ? STATUS_INTERNAL : (int)manager.exit_status,
-		       0);
+		       in->options->is_wait_all ? in->options->grace_s * USEC_PER_SEC : 0);
 }
 
 void shutdown_give_up(struct instance *in, enum role role)

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
@@ -89,6 +90,31 @@ static void test_values(void **state)
 		assert_int_equal(options.rewrite[i], i == SIGTERM ? 0 : i == SIGHUP ? 37 : i);
 	assert_int_equal(options.rewritten, SIGNALS_BIT(SIGTERM) | SIGNALS_BIT(SIGHUP));
 	assert_int_equal(options.pdeath_signal, SIGKILL);
+}
+
+static void test_what_a_supervised_command_cannot_have(void **state)
+{
+	static const struct {
+		const char *word;
+		int r;
+	} rows[] = {
+		{"-rTERM:QUIT", 0},    {"-rTERM:TERM", 0},	{"-rINT:QUIT", -EINVAL},
+		{"-rTERM:0", -EINVAL}, {"-rHUP:TERM", -EINVAL}, {"-pKILL", 0},
+		{"-pTERM", 0},	       {"-pRTMIN+3", 0},	{"-pHUP", -EINVAL},
+		{"-pUSR1", -EINVAL},
+	};
+	struct options options;
+	char health[] = "--health", dashes[] = "--", cmd[] = "cmd";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char word[32];
+		(void)snprintf(word, sizeof(word), "%s", rows[i].word);
+		assert_int_equal(parse(&options, WORDS(word, dashes, cmd)), 0);
+		/* Whichever comes first. */
+		assert_int_equal(parse(&options, WORDS(health, word, dashes, cmd)), rows[i].r);
+		assert_int_equal(parse(&options, WORDS(word, health, dashes, cmd)), rows[i].r);
+	}
 }
 
 static void test_grace_is_optional(void **state)
@@ -235,6 +261,7 @@ int main(void)
 		cmocka_unit_test(test_modes),
 		cmocka_unit_test(test_command_is_what_follows),
 		cmocka_unit_test(test_values),
+		cmocka_unit_test(test_what_a_supervised_command_cannot_have),
 		cmocka_unit_test(test_grace_is_optional),
 		cmocka_unit_test(test_stray_words),
 		cmocka_unit_test(test_no_argv_at_all),

@@ -508,8 +508,6 @@ static void test_a_command(void **state)
 	(void)state;
 	for (int i = 0; i < 256; i++)
 		command.remap[i] = (uint8_t)(i == 143 ? 0 : i);
-	for (uint8_t i = 0; i < 65; i++)
-		command.rewrite[i] = i;
 	tree.request.command = &command;
 	tree.request.environment = environment;
 	tree_take(&tree);
