@@ -371,7 +371,6 @@ struct plan_header {
 		secret_settings; /* NAME=VALUE, under the environment's names; not public */
 	/* -e of PLAN_MAIN_COMMAND: index = the command's status, value = ours. */
 	uint8_t remap[256];
-	uint8_t reserved[72];
 
 	/* Sections: byte offset and number of records, in the order of enum plan_section. */
 	struct {
