@@ -76,6 +76,7 @@ int place_find(struct boot *boot);
 int mounts_complete(struct boot *boot);
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
+int limits_check(struct boot *boot);
 int root_prove(struct boot *boot);
 int writes_report(struct boot *boot);
 int scratch_mount(struct boot *boot);

@@ -27,11 +27,11 @@
 #define ENVIRON_MAX	8192 /* variables */
 
 static int (*const steps[])(struct boot *boot) = {
-	place_find,	     mounts_complete,	     place_choose_ids,	  request_load,
-	root_prove,	     writes_report,	     scratch_mount,	  folders_make,
-	directories_prepare, files_choose_directory, credentials_prepare, notify_open,
-	listen_open,	     sockets_open,	     secrets_open,	  cgroup_prepare,
-	files_make,
+	place_find,	mounts_complete,     place_choose_ids,	     request_load,
+	limits_check,	root_prove,	     writes_report,	     scratch_mount,
+	folders_make,	directories_prepare, files_choose_directory, credentials_prepare,
+	notify_open,	listen_open,	     sockets_open,	     secrets_open,
+	cgroup_prepare, files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

@@ -84,25 +84,25 @@ static int remount_and_prove(struct boot *boot, int *ret_write)
 	return 0;
 }
 
-static int give_up(struct boot *boot, int write, int remount_error)
+static int refuse(struct boot *boot, const char *found, int remount_error)
 {
-	const char *found = write == 0 ? "it can be written" : strerror(-write);
-	const char *why_not = boot->can_mount ? strerror(-remount_error)
-					      : "that needs CAP_SYS_ADMIN as PID 1 of a container";
+	return boot_fail(boot, EX_OSERR,
+			 "the root is not read-only (%s) and cannot be remounted (%s): " FIX, found,
+			 boot->can_mount ? strerror(-remount_error)
+					 : "that needs CAP_SYS_ADMIN as PID 1 of a container");
+}
 
-	boot->is_root_writable = true;
-	if (units_conf(boot->units)->root_must_be_read_only)
-		return boot_fail(
-			boot, EX_OSERR,
-			"the root is not read-only (%s) and cannot be remounted (%s): " FIX, found,
-			why_not);
+/* It is not remounted either: who asks for a warning has a reason to write to it. */
+static int warn(struct boot *boot, const char *found)
+{
 	boot_protect(boot, "root", PROTECTION_NONE, "writable",
-		     "ReadOnlyRoot=warn; a write gave: %s; remounting: %s", found, why_not);
+		     "a write gave: %s; ReadOnlyRoot=warn leaves it as it is", found);
 	return 0;
 }
 
 int root_prove(struct boot *boot)
 {
+	bool is_enforced = units_conf(boot->units)->root_must_be_read_only;
 	int write, error = -EPERM;
 
 	if (is_proven(&write)) {
@@ -110,10 +110,12 @@ int root_prove(struct boot *boot)
 		boot_protect(boot, "root", PROTECTION_FULL, "read-only, proven", "%s", "");
 		return 0;
 	}
-	if (boot->can_mount && units_conf(boot->units)->root_must_be_read_only) {
+	if (boot->can_mount && is_enforced) {
 		error = remount_and_prove(boot, &write);
 		if (error == 0)
 			return 0;
 	}
-	return give_up(boot, write, error);
+	boot->is_root_writable = true;
+	const char *found = write == 0 ? "it can be written" : strerror(-write);
+	return is_enforced ? refuse(boot, found, error) : warn(boot, found);
 }

@@ -269,7 +269,7 @@ int managed_run(const struct options *options)
 	if (r < 0) {
 		event_with_i64("errno", -r);
 		event_emit(EVENT_ERROR, "not-started", NULL, "%s: %s", what, strerror(-r));
-		return STATUS_INTERNAL;
+		return r == -EMFILE ? STATUS_CANNOT : STATUS_INTERNAL;
 	}
 	boot_start(in);
 	while (in->stage != STAGE_DONE)

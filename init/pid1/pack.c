@@ -26,6 +26,8 @@
  * table is sparse: what is not used is no memory. */
 #define CAPACITY (8 * PLAN_UNITS_MAX)
 
+#define NOFILE_MIN 64
+
 extern char **environ;
 
 /* ---- before boot */
@@ -46,17 +48,19 @@ static uint64_t reset_dispositions(void)
 	return ignored;
 }
 
-/* Two pipes a unit are more than the usual 1024. */
-static void raise_nofile(struct store_inherited *inherited)
+/* Two pipes a unit are more than the usual 1024. Below the minimum boot cannot even be started,
+ * which finds out what is needed in all (init/boot/limits.c). */
+static int raise_nofile(struct store_inherited *inherited)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return -errno;
 	inherited->nofile_soft = limit.rlim_cur;
 	inherited->nofile_hard = limit.rlim_max;
 	limit.rlim_cur = limit.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &limit);
+	return limit.rlim_max < NOFILE_MIN ? -EMFILE : 0;
 }
 
 /*
@@ -177,9 +181,12 @@ int pack_begin(struct instance *in, const char **ret_what)
 
 	signals_set_mask(~SIGNALS_FAULTS, &inherited.mask);
 	inherited.ignored = reset_dispositions();
-	raise_nofile(&inherited);
+	*ret_what = "the limit on open files (RLIMIT_NOFILE) must be 64 or more";
+	int r = raise_nofile(&inherited);
+	if (r < 0)
+		return r;
 	*ret_what = "the standard files";
-	int r = fd_ensure_stdio();
+	r = fd_ensure_stdio();
 	if (r == 0)
 		r = fd_close_from(STORE_FD);
 	if (r < 0)

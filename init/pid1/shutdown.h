@@ -7,6 +7,7 @@
 #include "init/pid1/instance.h"
 
 #define STATUS_INTERNAL 70
+#define STATUS_CANNOT	71 /* a promise that cannot be kept here */
 #define STATUS_KILLED	137
 
 /* Begins it, unless it has begun: what is left gets grace_us between TERM and KILL. */

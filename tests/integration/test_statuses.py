@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """The exit statuses of the design's section 3, each by an instance that ends with it, and the cause in
 /dev/termination-log."""
+import json
 import os
+import resource
 import sys
 import time
 
@@ -65,6 +67,28 @@ class Statuses(instance.Case):
                                        "--bounding-set=-all --inh-caps=-all --no-new-privs")
         self.assertEqual(status, 71)
         self.assertEqual(self.notes(), [])
+
+    def test_71_too_few_open_files(self):
+        for limit, words in ((100, "open files, and the hard limit is 100"), (30, "must be 64 or more")):
+            with self.subTest(limit=limit):
+                run = self.instance({"a.service": self.service_text()}, ["a.service"],
+                                    wrap=["prlimit", f"--nofile={limit}"])
+                self.assertEqual(run.wait(), 71, run.text)
+                self.assertIn(words, run.text)
+
+    def test_few_open_files_are_more_where_the_hard_limit_allows(self):
+        """The service still gets what holdfast was started with."""
+        units = {"a.service": f"[Service]\nType=oneshot\nExecStart={harness.APPS}/selfie\n"}
+        run = self.instance(units, ["a.service"], wrap=["prlimit", "--nofile=20:4096"])
+        self.assertEqual(run.wait(), 0, run.text)
+        said = next(json.loads(line) for line in run.text.splitlines() if '"limits"' in line)
+        self.assertEqual(said["limits"][resource.RLIMIT_NOFILE], [20, 4096])
+
+    def test_a_writable_root_that_is_accepted_is_left_alone(self):
+        run = self.instance({"a.service": self.service_text("-e", "0")}, ["a.service"])
+        self.assertEqual(run.wait(), 0, run.text)
+        self.assertIn("ReadOnlyRoot=warn leaves it as it is", run.text)
+        self.assertNotIn("remount", run.text)
 
     def test_64_usage(self):
         run = self.start(harness.HOLDFAST, "--no-such-option")
