@@ -1,7 +1,8 @@
 # holdfast: one non-recursive Makefile. It is also the map of what runs in which process: every
 # program lists its sources here, and there is no archive that could pull in more.
 #
-#   make            release build: build/release/bin (musl, static) and build/host/bin (tools)
+#   make            release build: build/release/bin (musl, static; but for holdfast-secrets-remote)
+#                   and build/host/bin (tools)
 #   make asan       the same programs under AddressSanitizer and UBSan: build/asan/bin
 #   make check      installs what is missing, builds both, lints, and runs every test
 #   make run        builds the demo image and boots it (as root)
@@ -40,6 +41,10 @@ SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secr
                              lib/secretfile.c lib/secretrequest.c lib/secretreport.c lib/sandbox.c \
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
+# The one program that is not of the image's libc alone: it speaks TLS.
+holdfast-secrets-remote_SRCS := secrets/remote.c secrets/secmem.c secrets/address.c secrets/http.c \
+                             secrets/decode.c secrets/state.c lib/landlock.c $(SECRETS)
+holdfast-secrets-remote_LIBS := -lcurl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
@@ -47,6 +52,7 @@ holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
                   holdfast-secrets holdfastctl
+REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain
 holdfast-explain_LIBS := -lcjson
 
@@ -77,8 +83,8 @@ CF_fuzz     := $(CBASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-re
 LF_fuzz     := -fsanitize=fuzzer,address,undefined
 
 .PHONY: all asan check run bench fuzz lint install clean deps soak image
-all: $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(TOOL_PROGRAMS:%=$(B)/host/bin/%)
-asan: $(IMAGE_PROGRAMS:%=$(B)/asan/bin/%) $(TOOL_PROGRAMS:%=$(B)/asan/bin/%)
+all: $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(TOOL_PROGRAMS:%=$(B)/host/bin/%)
+asan: $(IMAGE_PROGRAMS:%=$(B)/asan/bin/%) $(B)/asan/bin/$(REMOTE_PROGRAM) $(TOOL_PROGRAMS:%=$(B)/asan/bin/%)
 
 # musl-gcc sees musl's headers alone: the kernel's own stand behind them, through this folder.
 $(B)/uapi:
@@ -89,13 +95,14 @@ $(B)/uapi:
 
 # Seccomp filters: x/filter.list becomes build/gen/x/filter.h, included as "gen/x/filter.h". The
 # generator runs here, so libseccomp is needed to build and by nothing in the image.
-FILTERS := $(patsubst %/filter.list,$(B)/gen/%/filter.h,$(wildcard */filter.list))
+# A program's list that shares its folder is x/y-filter.list and becomes build/gen/x/y-filter.h.
+FILTERS := $(patsubst %.list,$(B)/gen/%.h,$(wildcard */filter.list */*-filter.list))
 $(B)/host/bin/mkfilter: tools/mkfilter.c Makefile
 	@mkdir -p $(@D)
 	$(CC_host) $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $< -lseccomp
-$(FILTERS): $(B)/gen/%/filter.h: %/filter.list $(B)/host/bin/mkfilter
+$(FILTERS): $(B)/gen/%.h: %.list $(B)/host/bin/mkfilter
 	@mkdir -p $(@D)
-	$(B)/host/bin/mkfilter $< $* >$@
+	$(B)/host/bin/mkfilter $< $(subst -,_,$(subst /,_,$(patsubst %/filter,%,$(patsubst %-filter,%,$*)))) >$@
 
 # $(1) flavour
 define flavour_rules
@@ -113,8 +120,12 @@ $(B)/$(1)/bin/$(2): $$($(2)_SRCS:%.c=$(B)/$(1)/%.o)
 endef
 $(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,release,$(p))))
 $(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,crash,$(p))))
-$(foreach p,$(TOOL_PROGRAMS),$(eval $(call program_rules,host,$(p))))
-$(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS),$(eval $(call program_rules,asan,$(p))))
+$(foreach p,$(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$(eval $(call program_rules,host,$(p))))
+$(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$(eval $(call program_rules,asan,$(p))))
+# It lies beside the others, since that is where PID 1 looks.
+$(foreach f,release crash,$(B)/$(f)/bin/$(REMOTE_PROGRAM)): %: $(B)/host/bin/$(REMOTE_PROGRAM)
+	@mkdir -p $(@D)
+	ln -f $< $@
 
 # ---------------------------------------------------------------- tests
 
@@ -156,7 +167,7 @@ $(foreach a,$(APPS),$(eval $(call app_rules,$(a))))
 
 FUZZ_SECONDS ?= 60
 .PHONY: check-build test
-check-build: all asan $(IMAGE_PROGRAMS:%=$(B)/crash/bin/%) $(UNIT_TESTS:%=$(B)/asan/tests/%) $(FUZZERS:%=$(B)/fuzz/bin/%) $(APPS:%=$(B)/release/apps/%) $(B)/asan/apps/spawnbed
+check-build: all asan $(IMAGE_PROGRAMS:%=$(B)/crash/bin/%) $(B)/crash/bin/$(REMOTE_PROGRAM) $(UNIT_TESTS:%=$(B)/asan/tests/%) $(FUZZERS:%=$(B)/fuzz/bin/%) $(APPS:%=$(B)/release/apps/%) $(B)/asan/apps/spawnbed
 test: check-build
 	python3 tests/run.py $(TESTS)
 
@@ -181,7 +192,7 @@ lint:
 
 # Sources as clang sees them: a second compiler's warnings are errors too.
 .PHONY: clang
-ALL_SRCS := $(sort $(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS),$($(p)_SRCS)))
+ALL_SRCS := $(sort $(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$($(p)_SRCS)))
 clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
 
 deps:
@@ -217,7 +228,8 @@ endif
 install: all
 	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
 	  $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 0755 -s $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(DESTDIR)$(LIBEXECDIR)
+	install -m 0755 -s $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) \
+	  $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 -s $(TOOL_PROGRAMS:%=$(B)/host/bin/%) $(DESTDIR)$(PREFIX)/bin
 	for p in holdfast holdfastctl; do ln -sfn ../lib/holdfast/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
 	for m in docs/man/*.[158]; do [ -e $$m ] || continue; \

@@ -275,6 +275,8 @@ static int start_run(void)
 
 static int do_run(void)
 {
+	if (secrets_program.begin && secrets_program.begin(&run) < 0)
+		return EXIT_INTERNAL;
 	open_secrets();
 	each_provider(prepare);
 	close_foreign_files();

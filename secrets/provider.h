@@ -41,8 +41,10 @@ struct secrets_program {
 	const char *schemes;			 /* all of them, for messages */
 	const struct sock_filter *filter;
 	uint16_t filter_count;
-	/* In the first half, after all were opened, when it is known that something is to be fetched:
-	 * libraries, limits of the file system. 0 or -errno, said by it. May be NULL. */
+	/* Before the first reference is opened: libraries and memory. 0 or -errno, said by it. May be
+	 * NULL. */
+	int (*begin)(struct run *run);
+	/* At the end of the first half: limits of the file system. Likewise. */
 	int (*prepare)(struct run *run);
 	/* At the end. May be NULL. */
 	void (*finish)(struct run *run);

@@ -5,13 +5,15 @@
 set -euo pipefail
 packages=(
 	gcc libc6-dev linux-libc-dev musl-tools musl-dev libseccomp-dev
+	libcurl4-openssl-dev libssl-dev libcjson-dev
 	python3 binutils util-linux squashfs-tools mmdebstrap
 )
 [ "${1-}" = run ] || packages+=(
-	libcmocka-dev libcjson-dev
+	libcmocka-dev
 	clang clang-tidy clang-format cppcheck libclang-rt-14-dev
 	curl file iproute2 procps mandoc
 	xz-utils zstd
+	python3-botocore openssl
 	tini dumb-init catatonit s6 nginx-common
 	podman crun uidmap busybox-static
 	prometheus

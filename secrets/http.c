@@ -1,0 +1,537 @@
+#include "secrets/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/str.h"
+#include "secrets/address.h"
+#include "secrets/secmem.h"
+
+#define TIMEOUT_MS	   10000U
+#define CONNECT_MS	   4000U
+#define REPLY_MAX	   (8U << 20)
+#define ATTEMPTS_MAX	   8U
+#define BACKOFF_MAX_MS	   20000U
+#define RETRY_AFTER_MIN_MS 1000U /* Vault says 0 and means "not now" */
+
+static struct {
+	struct run *run;
+	CURLM *multi;
+} http;
+
+/* ---- memory that is wiped, for both libraries */
+
+static void *crypto_alloc(size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	return secmem_alloc(size);
+}
+
+static void *crypto_realloc(void *memory, size_t size, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	if (size > 0)
+		return secmem_realloc(memory, size);
+	secmem_free(memory);
+	return NULL;
+}
+
+static void crypto_free(void *memory, const char *file, int line)
+{
+	(void)file;
+	(void)line;
+	secmem_free(memory);
+}
+
+int http_init(struct run *run)
+{
+	if (http.multi)
+		return 0;
+	(void)CRYPTO_set_mem_functions(crypto_alloc, crypto_realloc, crypto_free);
+	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, secmem_alloc, secmem_free, secmem_realloc,
+				 secmem_strdup, secmem_zalloc) != CURLE_OK)
+		return -ENOMEM;
+	http.multi = curl_multi_init();
+	if (!http.multi)
+		return -ENOMEM;
+	http.run = run;
+	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS);
+	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_CONNECTIONS);
+	return 0;
+}
+
+void http_finish(void)
+{
+	if (!http.multi)
+		return;
+	(void)curl_multi_cleanup(http.multi);
+	http.multi = NULL;
+	curl_global_cleanup();
+}
+
+/* ---- headers, both ways */
+
+int http_header(struct http_call *call, const char *name, const char *value)
+{
+	if (strpbrk(value, "\r\n"))
+		return -EINVAL;
+	size_t size = strlen(name) + 2 + strlen(value) + 1;
+	char *line = secmem_alloc(size);
+	if (!line)
+		return -ENOMEM;
+	struct strbuf buf;
+	strbuf_init(&buf, line, size);
+	/* "Name:" would remove a header; "Name;" is how libcurl sends an empty one. */
+	strbuf_addf(&buf, value[0] ? "%s: %s" : "%s;", name, value);
+	struct curl_slist *longer = curl_slist_append(call->headers, line);
+	secmem_free(line);
+	if (!longer)
+		return -ENOMEM;
+	call->headers = longer;
+	return 0;
+}
+
+static bool header_is(const char *line, size_t length, const char *name, char *value, size_t size)
+{
+	size_t n = strlen(name);
+
+	if (length <= n || strncasecmp(line, name, n) != 0 || line[n] != ':')
+		return false;
+	line += n + 1;
+	length -= n + 1;
+	while (length > 0 && (*line == ' ' || *line == '\t')) {
+		line++;
+		length--;
+	}
+	while (length > 0 &&
+	       (line[length - 1] == '\r' || line[length - 1] == '\n' || line[length - 1] == ' '))
+		length--;
+	if (length >= size)
+		return false;
+	memcpy(value, line, length);
+	value[length] = '\0';
+	return true;
+}
+
+static int64_t seconds_of(const char *value)
+{
+	uint64_t seconds;
+
+	if (str_parse_u64(value, 86400, &seconds) == 0)
+		return (int64_t)seconds;
+	time_t when = curl_getdate(value, NULL);
+	time_t now = (time_t)(clock_wall_us() / USEC_PER_SEC);
+	return when < 0 ? -1 : MIN(MAX((int64_t)(when - now), 0), 86400);
+}
+
+static size_t take_header(char *line, size_t size, size_t n, void *data)
+{
+	struct http_call *call = data;
+	char value[128];
+
+	if (header_is(line, size * n, "Date", value, sizeof(value))) {
+		time_t when = curl_getdate(value, NULL);
+		call->date = when < 0 ? 0 : when;
+	} else if (header_is(line, size * n, "Retry-After", value, sizeof(value))) {
+		call->retry_after_s = seconds_of(value);
+	} else {
+		(void)header_is(line, size * n, "Location", call->location, sizeof(call->location));
+	}
+	return size * n;
+}
+
+static size_t take_body(char *data, size_t size, size_t n, void *context)
+{
+	struct http_call *call = context;
+	size_t length = size * n;
+	size_t max = call->reply_max ? call->reply_max : REPLY_MAX;
+
+	if (length > max - call->reply_length) {
+		call->is_too_large = true;
+		return 0;
+	}
+	/* Doubled, so that a large reply is not copied once for each packet of it. */
+	size_t room = call->reply ? call->reply_room : 0;
+	if (!call->reply || call->reply_length + length + 1 > room) {
+		room = MAX(2 * room, MAX((size_t)4096, call->reply_length + length + 1));
+		char *larger = secmem_realloc(call->reply, room);
+		if (!larger)
+			return 0;
+		call->reply = larger;
+		call->reply_room = room;
+	}
+	memcpy(call->reply + call->reply_length, data, length);
+	call->reply_length += length;
+	call->reply[call->reply_length] = '\0';
+	return length;
+}
+
+/* ---- one attempt */
+
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	const struct http_call *call = context;
+
+	(void)purpose;
+	/* The addresses were checked when they were resolved: this is the belt to that. */
+	if (call->is_plain && !address_is_local(&address->addr))
+		return CURL_SOCKET_BAD;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static int set_tls(struct http_call *call)
+{
+	const struct http_tls *tls = call->tls;
+	CURL *easy = call->easy;
+	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
+
+	(void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+	if (!tls)
+		return 0;
+	if (tls->ca_pem) {
+		blob.data = (void *)(uintptr_t)tls->ca_pem;
+		blob.len = tls->ca_length;
+		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+		(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+		if (curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) != CURLE_OK)
+			return -EINVAL;
+	}
+	if (tls->certificate_pem) {
+		blob.data = (void *)(uintptr_t)tls->certificate_pem;
+		blob.len = tls->certificate_length;
+		if (curl_easy_setopt(easy, CURLOPT_SSLCERT_BLOB, &blob) != CURLE_OK)
+			return -EINVAL;
+	}
+	if (tls->key_pem) {
+		blob.data = (void *)(uintptr_t)tls->key_pem;
+		blob.len = tls->key_length;
+		if (curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &blob) != CURLE_OK)
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static void set_body(struct http_call *call)
+{
+	CURL *easy = call->easy;
+
+	if (call->body) {
+		(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
+		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
+				       (curl_off_t)call->body_length);
+		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
+	}
+	if (call->method)
+		(void)curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, call->method);
+}
+
+static void set_options(struct http_call *call, uint32_t left_ms)
+{
+	CURL *easy = call->easy;
+	uint32_t timeout = MIN(call->timeout_ms ? call->timeout_ms : TIMEOUT_MS, left_ms);
+	uint32_t connect = MIN(call->connect_ms ? call->connect_ms : CONNECT_MS, left_ms);
+
+	(void)curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+	(void)curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 1L);
+	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MAX(timeout, 1U));
+	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MAX(connect, 1U));
+	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	(void)curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	(void)curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+}
+
+/* No answer, and none to be expected: over. */
+static void give_up(struct http_call *call, enum secret_outcome outcome, const char *why)
+{
+	call->outcome = outcome;
+	call->is_done = true;
+	if (why)
+		(void)str_copy(call->why, sizeof(call->why), why);
+}
+
+static void forget_attempt(struct http_call *call)
+{
+	if (call->easy)
+		curl_easy_cleanup(call->easy);
+	curl_slist_free_all(call->headers);
+	curl_slist_free_all(call->resolve);
+	call->easy = NULL;
+	call->headers = call->resolve = NULL;
+	call->is_flying = false;
+}
+
+static void forget_reply(struct http_call *call)
+{
+	secmem_free(call->reply);
+	call->reply = NULL;
+	call->reply_length = call->reply_room = 0;
+	call->status = 0;
+	call->date = 0;
+	call->retry_after_s = -1;
+	call->location[0] = call->why[0] = '\0';
+}
+
+/* Later, when there is time for it. */
+static void put_off(struct http_call *call, enum secret_outcome outcome, bool is_now)
+{
+	unsigned max = call->attempts_max ? call->attempts_max : ATTEMPTS_MAX;
+	uint32_t wait = is_now ? 0 : http_jitter_ms(call->attempts - 1);
+
+	if (call->retry_after_s >= 0) {
+		wait = MAX(wait, MAX((uint32_t)call->retry_after_s * 1000, RETRY_AFTER_MIN_MS));
+		run_retry_after(http.run, wait);
+	}
+	if (call->attempts >= max || run_left_ms(http.run, UINT32_MAX) <= wait) {
+		call->outcome = outcome;
+		call->is_done = true;
+		return;
+	}
+	http.run->report.n_retries++;
+	call->due_us = clock_now_us() + wait * USEC_PER_MSEC;
+}
+
+/* The name of the host is no longer libcurl's to find: this is where it is. */
+static bool set_target(struct http_call *call)
+{
+	struct address_target target;
+
+	enum secret_outcome outcome =
+		address_resolve(http.run, call->url, call->tls ? call->tls->server_name : NULL,
+				&target, call->why, sizeof(call->why));
+	if (outcome == SECRET_UNREACHABLE) {
+		forget_attempt(call);
+		put_off(call, outcome, false);
+		return false;
+	}
+	if (outcome != SECRET_OK) {
+		give_up(call, outcome, NULL);
+		return false;
+	}
+	call->is_plain = target.is_plain;
+	if (target.resolve[0] != '\0')
+		call->resolve = curl_slist_append(NULL, target.resolve);
+	(void)curl_easy_setopt(call->easy, CURLOPT_URL, target.url);
+	(void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
+	(void)curl_easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR,
+			       target.is_plain ? "http" : "https");
+	/* Empty: none, whatever the environment says. */
+	(void)curl_easy_setopt(call->easy, CURLOPT_PROXY, target.proxy);
+	if (target.host[0] != '\0' && http_header(call, "Host", target.host) < 0)
+		give_up(call, SECRET_FAILED, "out of memory");
+	return !call->is_done;
+}
+
+static void start(struct http_call *call)
+{
+	uint32_t left_ms = run_left_ms(http.run, UINT32_MAX);
+
+	forget_reply(call);
+	call->error[0] = '\0';
+	call->attempts++;
+	if (left_ms == 0) {
+		give_up(call, SECRET_UNREACHABLE, "there was no time left for it");
+		return;
+	}
+	call->easy = curl_easy_init();
+	if (!call->easy) {
+		give_up(call, SECRET_FAILED, "out of memory");
+		return;
+	}
+	if (!set_target(call))
+		return;
+	/* What comes by default: none of it is signed or wanted. */
+	if (http_header(call, "Accept", "*/*") < 0 || (call->prepare && call->prepare(call) < 0) ||
+	    set_tls(call) < 0) {
+		give_up(call, SECRET_FAILED, call->why[0] ? NULL : "the call cannot be made ready");
+		return;
+	}
+	set_body(call);
+	call->headers = curl_slist_append(call->headers, "Expect:");
+	(void)curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+	set_options(call, left_ms);
+	if (curl_multi_add_handle(http.multi, call->easy) != CURLM_OK)
+		give_up(call, SECRET_FAILED, "libcurl refuses the call");
+	else
+		call->is_flying = true;
+}
+
+/* ---- what became of it */
+
+enum http_verdict http_judge(struct http_call *call)
+{
+	return call->status == 429 || call->status == 412 ||
+			       (call->status >= 500 && call->status != 501)
+		       ? HTTP_RETRY
+		       : HTTP_FINAL;
+}
+
+static void judge_reply(struct http_call *call)
+{
+	enum http_verdict verdict = (call->judge ? call->judge : http_judge)(call);
+
+	if (verdict == HTTP_FINAL) {
+		call->outcome = SECRET_OK;
+		call->is_done = true;
+		return;
+	}
+	if (call->why[0] == '\0') {
+		struct strbuf buf;
+		strbuf_init(&buf, call->why, sizeof(call->why));
+		strbuf_addf(&buf, "it answered with status %d", call->status);
+	}
+	put_off(call, SECRET_TEMPORARY, verdict == HTTP_AGAIN);
+}
+
+static void judge_failure(struct http_call *call, CURLcode code)
+{
+	struct strbuf buf;
+	const char *text = call->error[0] ? call->error : curl_easy_strerror(code);
+
+	strbuf_init(&buf, call->why, sizeof(call->why));
+	switch (code) {
+	case CURLE_PEER_FAILED_VERIFICATION:
+		strbuf_addf(&buf, "its certificate cannot be trusted: %s", text);
+		give_up(call, SECRET_UNREACHABLE, NULL);
+		break;
+	case CURLE_WRITE_ERROR:
+		strbuf_addf(&buf, "it answered with more than %u bytes",
+			    call->reply_max ? call->reply_max : REPLY_MAX);
+		give_up(call, call->is_too_large ? SECRET_MALFORMED : SECRET_FAILED,
+			call->is_too_large ? NULL : "out of memory");
+		break;
+	case CURLE_OUT_OF_MEMORY:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+		strbuf_adds(&buf, text);
+		give_up(call, SECRET_MALFORMED, NULL);
+		break;
+	default: strbuf_adds(&buf, text); put_off(call, SECRET_UNREACHABLE, false);
+	}
+}
+
+static void land(struct http_call *call, CURLcode code)
+{
+	long status = 0;
+
+	(void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_multi_remove_handle(http.multi, call->easy);
+	forget_attempt(call);
+	if (code != CURLE_OK) {
+		judge_failure(call, code);
+		return;
+	}
+	call->status = (int)status;
+	if (!call->reply)
+		call->reply = secmem_zalloc(1, 1);
+	if (!call->reply)
+		give_up(call, SECRET_FAILED, "out of memory");
+	else
+		judge_reply(call);
+}
+
+/* ---- all of them */
+
+static void reap(void)
+{
+	CURLMsg *message;
+	int left;
+
+	while ((message = curl_multi_info_read(http.multi, &left))) {
+		struct http_call *call = NULL;
+		CURLcode code = message->data.result;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		(void)curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+		land(call, code);
+	}
+}
+
+/* Starts what is due. How many fly; when the next is due. */
+static size_t start_due(struct http_call *calls, size_t n, uint64_t *ret_next_us)
+{
+	size_t n_flying = 0;
+	uint64_t now = clock_now_us();
+
+	*ret_next_us = USEC_INFINITY;
+	for (size_t i = 0; i < n; i++)
+		n_flying += calls[i].is_flying;
+	for (size_t i = 0; i < n; i++) {
+		struct http_call *call = &calls[i];
+		if (call->is_done || call->is_flying)
+			continue;
+		if (call->due_us <= now && n_flying < HTTP_CONNECTIONS) {
+			start(call);
+			if (call->is_done)
+				forget_attempt(call);
+			n_flying += call->is_flying;
+		}
+		if (!call->is_done && !call->is_flying)
+			*ret_next_us = MIN(*ret_next_us, call->due_us);
+	}
+	return n_flying;
+}
+
+static bool all_done(const struct http_call *calls, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!calls[i].is_done)
+			return false;
+	}
+	return true;
+}
+
+void http_run(struct http_call *calls, size_t n)
+{
+	uint64_t next_us;
+	int n_running;
+
+	while (!all_done(calls, n)) {
+		size_t n_flying = start_due(calls, n, &next_us);
+		(void)curl_multi_perform(http.multi, &n_running);
+		reap();
+		if (all_done(calls, n))
+			break;
+		/* With all connections in use the next one that ends starts the next call. */
+		uint64_t until = n_flying < HTTP_CONNECTIONS ? next_us : USEC_INFINITY;
+		int wait = clock_poll_ms(until);
+		(void)curl_multi_poll(http.multi, NULL, 0, wait < 0 || wait > 1000 ? 1000 : wait,
+				      NULL);
+	}
+}
+
+void http_call_finish(struct http_call *call)
+{
+	forget_attempt(call);
+	secmem_free(call->reply);
+	call->reply = NULL;
+}
+
+uint32_t http_jitter_ms(unsigned attempt)
+{
+	uint32_t random = 0;
+	uint32_t max = attempt >= 5 ? BACKOFF_MAX_MS : MIN(1000U << attempt, BACKOFF_MAX_MS);
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		random = (uint32_t)clock_now_us() * 2654435761U;
+	return random % (max + 1);
+}

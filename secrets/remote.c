@@ -1,0 +1,123 @@
+#include "secrets/remote.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/cleanup.h"
+#include "lib/event.h"
+#include "lib/fd.h"
+#include "lib/io.h"
+#include "lib/landlock.h"
+#include "secrets/decode.h"
+#include "secrets/http.h"
+#include "secrets/provider.h"
+#include "secrets/run.h"
+#include "secrets/secmem.h"
+#include "secrets/source.h"
+
+#include "gen/secrets/remote-filter.h"
+
+struct state remote_state;
+
+/* What a resolver and TLS read while they work. Whatever a setting names was read before. */
+static const char *const readable[] = {
+	"/etc/ssl",
+	"/usr/share/ca-certificates",
+	"/usr/local/share/ca-certificates",
+	"/usr/lib/ssl",
+	"/etc/pki",
+	"/etc/ca-certificates",
+	"/etc/resolv.conf",
+	"/etc/hosts",
+	"/etc/nsswitch.conf",
+	"/etc/gai.conf",
+	"/etc/host.conf",
+	"/etc/services",
+	"/etc/ld.so.cache",
+	"/lib",
+	"/lib64",
+	"/usr/lib",
+	"/usr/lib64",
+	"/run/systemd/resolve",
+	"/usr/share/zoneinfo",
+	"/etc/localtime",
+};
+
+char *remote_read_file(const char *path, size_t max, size_t *ret_length, struct strbuf *why)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0) {
+		strbuf_addf(why, "%s cannot be read by uid %u: %s", path, (unsigned)geteuid(),
+			    strerror(errno));
+		return NULL;
+	}
+	CLEANUP(secmem_freep) char *data = secmem_alloc(max + 2);
+	ssize_t n = S_ISREG(st.st_mode) && data ? io_read_full(fd, data, max + 1) : -EINVAL;
+	if (n < 0 || (size_t)n > max) {
+		strbuf_addf(why, "%s is no file of at most %zu bytes", path, max);
+		return NULL;
+	}
+	data[n] = '\0';
+	char *result = data;
+	data = NULL;
+	*ret_length = (size_t)n;
+	return result;
+}
+
+static int remote_begin(struct run *run)
+{
+	decode_init();
+	int r = http_init(run);
+	if (r == 0)
+		r = state_load(&remote_state, run->request.head.state_fd);
+	if (r < 0)
+		event_emit(EVENT_ERROR, "secrets-failed", run->request.head.unit,
+			   "no memory for libraries: %s", strerror(-r));
+	return r;
+}
+
+static int remote_prepare(struct run *run)
+{
+	int r = -EOPNOTSUPP;
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
+		r = landlock_read_only(readable, ARRAY_COUNT(readable));
+	if (r < 0)
+		event_emit(EVENT_WARNING, "sandbox-reduced", run->request.head.unit,
+			   "Landlock cannot be had (%s): secrets are fetched by a process that "
+			   "may read what its uid may",
+			   r == -EOPNOTSUPP ? "the kernel has none" : strerror(-r));
+	return 0;
+}
+
+static void remote_finish(struct run *run)
+{
+	int r = state_save(&remote_state);
+
+	if (r < 0)
+		event_emit(EVENT_WARNING, "secrets-state", run->request.head.unit,
+			   "what is to be remembered for the next run cannot be written: %s",
+			   strerror(-r));
+	state_finish(&remote_state);
+	http_finish();
+}
+
+/* Each of them is asked for its references in this order. */
+static const struct provider *const providers[] = {&source_provider, NULL};
+
+const struct secrets_program secrets_program = {
+	.name = "holdfast-secrets-remote",
+	.role = ROLE_SECRETS_REMOTE,
+	.providers = providers,
+	.schemes = "file:, env:, cred:, ssm:, asm: or vault:",
+	SANDBOX_FILTER(secrets_remote_filter),
+	.begin = remote_begin,
+	.prepare = remote_prepare,
+	.finish = remote_finish,
+};
