@@ -25,6 +25,7 @@ B           := build
 # ---------------------------------------------------------------- programs and their sources
 
 LIB_CORE    := lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/crash.c
+LIB_FINGER  := lib/fingerprint.c lib/siphash.c lib/unescape.c
 LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
 UNITS       := $(wildcard units/*.c)
 
@@ -32,14 +33,16 @@ UNITS       := $(wildcard units/*.c)
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
-                             lib/ring.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+                             lib/ring.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretrequest.c \
-                             lib/signals.c lib/termination.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
+                             lib/scrub.c lib/signals.c lib/termination.c $(LIB_FINGER) $(LIB_CORE) \
+                             $(LIB_SHARED)
+holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
+                             $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
-                             lib/secretfile.c lib/secretrequest.c lib/secretreport.c lib/sandbox.c \
-                             $(LIB_CORE) $(LIB_SHARED)
+                             secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
+                             lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/secmem.c secrets/address.c secrets/http.c \

@@ -58,6 +58,7 @@ struct ring_header {
 	uint32_t reserved;
 	struct ring_emission emissions[2];
 	_Atomic uint64_t in_flight; /* seq up to which a write to the output was begun; 0: none */
+	_Atomic uint64_t n_hidden;  /* values of secrets that were hidden in lines */
 };
 
 /* data is mapped twice, one copy behind the other, so that no record is ever in two pieces. */

@@ -12,7 +12,7 @@
 #include "lib/crash.h"
 #include "lib/io.h"
 #include "lib/store.h"
-#include "lib/scan.h"
+#include "log/line.h"
 #include "log/split.h"
 
 /*
@@ -33,16 +33,21 @@
  * finishes the step or forgets it. The source of a copy is never overwritten before its commit
  * stands, so a step that was forgotten can be done again.
  *
+ * Lines are scrubbed on their way from here to the ring (log/line.h). That a step is done again, it
+ * may be after a secret was added, changes nothing of the above: its first try was never seen.
+ *
  * No store below may pass another: they are ordered by atomics and ORDERED(), which is all that a
  * death by SIGKILL needs, since the memory outlives the process and the stores that it retired.
  */
 
 #define CAPTURE_MAGIC	UINT64_C(0x657275747061636c)
-#define CAPTURE_VERSION 1
+#define CAPTURE_VERSION 2
 #define LANDING_SIZE	(64U << 10)
 #define SLOT_SIZE	(32U << 10)
 #define SLOT_KEEP	4096 /* a slot that grew beyond this gives its memory back when it empties */
 #define ALIGNMENT	(64U << 10) /* the largest page size */
+
+_Static_assert(SPLIT_TEXT_MAX + SCRUB_AHEAD < SLOT_SIZE / 2, "what is kept of a line can be moved");
 
 #define ORDERED() atomic_signal_fence(memory_order_seq_cst)
 
@@ -51,6 +56,7 @@ struct stream_state {
 	uint32_t part;	     /* so many parts of it are in the ring already */
 	int32_t pid;	     /* who began it */
 	uint64_t part_id;
+	struct line_carry carry; /* what its last part's end says of its start */
 };
 
 enum commit_kind {
@@ -187,47 +193,20 @@ static struct ring_entry new_entry(const struct capture *capture, uint32_t strea
 	return entry;
 }
 
-/* Which of the two places for our envelope the object has taken itself. */
-struct taken {
-	bool has_key, has_other_key;
-};
-
-static void find_keys(void *context, struct scan_span key, struct scan_span value)
-{
-	struct taken *taken = context;
-
-	(void)value;
-	taken->has_key |= scan_string_is(key, "holdfast");
-	taken->has_other_key |= scan_string_is(key, "_holdfast");
-}
-
-/* RING_IS_JSON and RING_HAS_KEY of a whole line, or 0. With both places taken there is none left
- * beside the object's own members, and it is carried as text. */
-static uint32_t object_flags(const char *text, uint32_t length)
-{
-	struct taken taken = {0};
-	struct scan_span object;
-
-	if (!scan_object(text, length, find_keys, &taken, &object) ||
-	    (taken.has_key && taken.has_other_key))
-		return 0;
-	return RING_IS_JSON | (taken.has_key ? RING_HAS_KEY : 0);
-}
-
-/* The first length bytes of the view go into the ring; the rest stays in the slot or landing. */
+/* What the piece stands for of the view goes into the ring; the rest stays in the slot or landing. */
 static void put_line(struct capture *capture, uint32_t stream, const struct view *view,
-		     uint32_t length, uint32_t flags)
+		     const struct line *line, uint32_t flags)
 {
 	const struct stream_state *now = &capture->area->streams[stream];
 	struct ring_entry entry = new_entry(capture, stream);
 	uint32_t old = view->length - view->fresh; /* of it came from the slot */
 	uint32_t used = now->end;
-	bool is_end = view->is_complete && length == view->length;
+	bool is_end = view->is_complete && line->taken == view->length;
 	struct stream_state next = {0};
 	uint32_t consumed = 0;
 
-	entry.flags |= flags;
-	entry.length = length;
+	entry.flags |= flags | line->flags;
+	entry.length = line->length;
 	entry.pid = now->pid ? now->pid : pid_of(capture, stream);
 	if (now->part > 0 || !is_end) {
 		entry.flags |= RING_PART | (is_end ? RING_LAST : 0);
@@ -239,17 +218,20 @@ static void put_line(struct capture *capture, uint32_t stream, const struct view
 		next.pid = entry.pid;
 		next.part_id = now->part_id ? now->part_id
 					    : atomic_load(&capture->ring->header->last_seq) + 1;
+		next.carry = line->carry;
 	}
-	if (length >= old) {
-		consumed = length - old;
+	if (line->taken >= old) {
+		consumed = line->taken - old;
 	} else {
-		next.start = now->start + length;
+		next.start = now->start + line->taken;
 		next.end = now->end;
 	}
 	/* The newline itself, which no part but the last takes along. */
 	if (is_end && !(flags & RING_NO_END))
 		consumed++;
-	commit_line(capture, stream, &next, consumed, &entry, view->text);
+	commit_line(capture, stream, &next, consumed, &entry, line->text);
+	if (line->n_hidden > 0)
+		atomic_fetch_add(&capture->ring->header->n_hidden, line->n_hidden);
 	if (next.end == 0)
 		release_slot(capture, stream, used);
 }
@@ -272,8 +254,8 @@ static void keep_rest(struct capture *capture, uint32_t stream, const struct vie
 
 /*
  * After a cut that left bytes in the slot: moves them to its start, once they fit before
- * themselves, so that the copy can be done again. They are at most SPLIT_TEXT_MAX, less than half
- * of the slot, so there is always room for more: either they can be moved or the slot's end is far.
+ * themselves, so that the copy can be done again. They are at most SPLIT_TEXT_MAX and SCRUB_AHEAD,
+ * less than half of the slot, so there is always room for more: either they can be moved or the slot's end is far.
  */
 static void compact_slot(struct capture *capture, uint32_t stream)
 {
@@ -321,6 +303,29 @@ static bool is_object_so_far(const struct capture *capture, uint32_t stream,
 	       split_may_be_object(view->text, view->length);
 }
 
+/* The whole line as an object, if it is one. */
+static bool put_object(struct capture *capture, uint32_t stream, const struct view *view,
+		       uint32_t flags)
+{
+	struct line line;
+
+	if (!line_as_object(capture->scrubber, view->text, view->length, &line))
+		return false;
+	put_line(capture, stream, view, &line, flags);
+	return true;
+}
+
+/* As much as fits, at most fit bytes of it. */
+static void put_text(struct capture *capture, uint32_t stream, const struct view *view,
+		     uint32_t fit, uint32_t flags)
+{
+	struct line line;
+
+	line_as_text(capture->scrubber, view->text, view->length, fit,
+		     capture->area->streams[stream].carry, &line);
+	put_line(capture, stream, view, &line, flags);
+}
+
 /* One step: a line, a part of one, or bytes put by. Each is one commit. */
 static void step(struct capture *capture, uint32_t stream, const char *data, uint32_t length,
 		 bool has_end)
@@ -329,21 +334,19 @@ static void step(struct capture *capture, uint32_t stream, const char *data, uin
 	struct view view = look(capture, stream, data, length, has_end);
 
 	if (is_object_so_far(capture, stream, &view)) {
-		uint32_t flags = view.is_complete ? object_flags(view.text, view.length) : 0;
-		if (flags) {
-			put_line(capture, stream, &view, view.length, flags);
-			return;
-		}
 		if (!view.is_complete) {
 			keep_rest(capture, stream, &view);
 			return;
 		}
+		if (put_object(capture, stream, &view, 0))
+			return;
 	}
 	uint32_t fit = (uint32_t)split_fit(view.text, view.length, !view.is_complete);
-	if (fit == view.length && !view.is_complete)
+	/* Behind a cut as much must be known as a secret could still go on for. */
+	if (!view.is_complete && fit + SCRUB_AHEAD > view.length)
 		keep_rest(capture, stream, &view);
 	else
-		put_line(capture, stream, &view, fit, 0);
+		put_text(capture, stream, &view, fit, 0);
 }
 
 /* Brings in what lies in the landing. Also where a successor starts. */
@@ -367,11 +370,11 @@ void capture_finish(struct capture *capture, uint32_t stream)
 	/* A part may be all that there is, its end still to come: then the end is empty. */
 	while (capture->area->streams[stream].end > 0 || capture->area->streams[stream].part > 0) {
 		struct view view = look(capture, stream, "", 0, true);
+		if (is_object_so_far(capture, stream, &view) &&
+		    put_object(capture, stream, &view, RING_NO_END))
+			continue;
 		uint32_t fit = (uint32_t)split_fit(view.text, view.length, false);
-		uint32_t flags = fit == view.length ? RING_NO_END : 0;
-		if (flags && is_object_so_far(capture, stream, &view))
-			flags |= object_flags(view.text, view.length);
-		put_line(capture, stream, &view, fit, flags);
+		put_text(capture, stream, &view, fit, fit == view.length ? RING_NO_END : 0);
 	}
 }
 
@@ -525,7 +528,7 @@ static void recover(struct capture *capture)
 }
 
 int capture_open(struct capture *capture, int fd, struct ring *ring, const struct board *board,
-		 uint32_t n_units)
+		 uint32_t n_units, struct scrubber *scrubber)
 {
 	uint32_t n_streams = stream_count(n_units);
 	int formatted = format_if_needed(fd, n_streams);
@@ -538,6 +541,7 @@ int capture_open(struct capture *capture, int fd, struct ring *ring, const struc
 		.board = board,
 		.n_units = n_units,
 		.n_streams = n_streams,
+		.scrubber = scrubber,
 		.wall_us = clock_wall_us(),
 	};
 	int r = map(capture);

@@ -8,6 +8,7 @@
 
 #include "lib/board.h"
 #include "lib/ring.h"
+#include "lib/scrub.h"
 
 struct capture_area;
 
@@ -18,6 +19,7 @@ struct capture {
 	char *slots;
 	struct ring *ring;	   /* borrowed */
 	const struct board *board; /* borrowed */
+	struct scrubber *scrubber; /* borrowed */
 	uint32_t n_units;
 	uint32_t n_streams;
 	uint64_t wall_us; /* when the bytes of this turn were taken: the time of all its lines */
@@ -31,7 +33,7 @@ struct capture {
  * lost; or -errno.
  */
 int capture_open(struct capture *capture, int fd, struct ring *ring, const struct board *board,
-		 uint32_t n_units);
+		 uint32_t n_units, struct scrubber *scrubber);
 
 /* Takes what one pipe holds, at most 64 KiB, and puts its lines into the ring. The number of bytes,
  * 0 at the end of file, or -errno (-EAGAIN: nothing there). */

@@ -24,9 +24,11 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "lib/fingerprint.h"
 #include "lib/plan.h"
 #include "lib/ring.h"
 #include "lib/sandbox.h"
+#include "lib/scrub.h"
 #include "lib/store.h"
 #include "log/capture.h"
 #include "log/emit.h"
@@ -42,6 +44,8 @@ struct log {
 	struct plan plan;
 	struct board board;
 	struct ring ring;
+	struct fingerprints fingerprints;
+	struct scrubber scrubber;
 	struct capture capture;
 	int epoll_fd, signal_fd, output_fd;
 	pid_t parent; /* PID 1, as it was when we started */
@@ -123,6 +127,21 @@ static int watch_pipes(const struct log *log)
 	return watch(log, log->signal_fd, SIGNAL_TAG);
 }
 
+/* Where no unit has a secret there is no table. */
+static int open_fingerprints(struct log *log)
+{
+	int fd = store_find(log->store, STORE_FINGERPRINTS_READ, 0);
+
+	scrub_init(&log->scrubber, NULL);
+	if (fd < 0)
+		return 0;
+	int r = fingerprint_map(fd, store_find(log->store, STORE_FINGERPRINT_KEY, 0), false,
+				&log->fingerprints);
+	if (r == 0)
+		scrub_init(&log->scrubber, &log->fingerprints);
+	return r;
+}
+
 /* What must be had before the sandbox closes. */
 static void open_inputs(struct log *log)
 {
@@ -144,6 +163,9 @@ static void open_inputs(struct log *log)
 	r = open_ring(log);
 	if (r < 0)
 		die("cannot open the ring", -r);
+	r = open_fingerprints(log);
+	if (r < 0)
+		die("cannot read the fingerprints of secrets", -r);
 	log->output_fd = store_find(log->store, STORE_OUTPUT, 0);
 	log->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	if (log->epoll_fd < 0)
@@ -168,7 +190,7 @@ static int enter_sandbox(const struct log *log)
 static void open_capture(struct log *log)
 {
 	int r = capture_open(&log->capture, store_find(log->store, STORE_CAPTURE, 0), &log->ring,
-			     &log->board, plan_unit_count(&log->plan));
+			     &log->board, plan_unit_count(&log->plan), &log->scrubber);
 
 	if (r < 0)
 		die("cannot open the capture area", -r);

@@ -33,6 +33,7 @@
 #include "lib/io.h"
 #include "lib/sandbox.h"
 #include "lib/store.h"
+#include "secrets/hide.h"
 #include "secrets/provider.h"
 #include "secrets/run.h"
 
@@ -310,6 +311,9 @@ int main(int argc, char **argv)
 		return fail("the request on stdin cannot be used", -r);
 	if (ftruncate(STDOUT_FILENO, 0) < 0)
 		return fail("stdout is no memory that can be filled", errno);
+	r = hide_open(run.store);
+	if (r < 0)
+		return fail("what log hides values by cannot be written", -r);
 	r = start_run();
 	if (r < 0)
 		return fail("no memory for values", -r);

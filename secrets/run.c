@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "lib/secretfile.h"
+#include "secrets/hide.h"
 
 /* MAX_ARG_STRLEN of the kernel: the most that execve(2) takes as one string, its NUL included. */
 #define ENVIRONMENT_STRING_MAX (32U * 4096)
@@ -420,13 +421,28 @@ static void seal(void)
 		    F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 }
 
+/* What is configuration may stand in the log. */
+static void hide_secrets(const struct run *run)
+{
+	hide_begin(run->request.head.unit);
+	for (uint32_t i = 0; i < run->values.count; i++) {
+		const struct collect_value *value = &run->values.values[i];
+		if (value->value &&
+		    !(run->secrets[value->item].report->flags & SECRETREPORT_ITEM_CONFIG))
+			hide_value(value->name, value->value, value->length);
+	}
+}
+
 static uint32_t deliver(struct run *run)
 {
 	uint32_t count = 0;
 
 	if (run->outcome != SECRET_OK)
 		return 0;
+	hide_secrets(run);
 	int r = write_values(run, &count);
+	if (r == 0 && run->request.head.operation != SECRETS_REVOKE)
+		hide_done();
 	if (r < 0) {
 		event_emit(EVENT_ERROR, "secrets-failed", run->request.head.unit,
 			   "the memory for its secrets cannot be written: %s", strerror(-r));

@@ -98,11 +98,27 @@ static int map_shared(struct manager *m)
 	return 0;
 }
 
+static int map_fingerprints(struct manager *m)
+{
+	int fd = store_find(m->store, STORE_FINGERPRINTS, 0);
+
+	return fd < 0 ? 0
+		      : fingerprint_map(fd, store_find(m->store, STORE_FINGERPRINT_KEY, 0), false,
+					&m->fingerprints);
+}
+
+const struct fingerprints *manager_fingerprints(const struct manager *m)
+{
+	return m->fingerprints.header ? &m->fingerprints : NULL;
+}
+
 int manager_init(struct manager *m, const struct store_table *store)
 {
 	*m = (struct manager){.store = store};
 
 	int r = map_shared(m);
+	if (r == 0)
+		r = map_fingerprints(m);
 	if (r < 0)
 		return r;
 	m->runtime = calloc(MAX(m->n_units, 1U), sizeof(*m->runtime));

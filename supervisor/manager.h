@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "lib/board.h"
+#include "lib/fingerprint.h"
 #include "lib/journal.h"
 #include "lib/plan.h"
 #include "lib/store.h"
@@ -40,6 +41,7 @@ struct manager {
 	struct board board;
 	struct journal *journal;
 	const struct store_table *store;
+	struct fingerprints fingerprints; /* header is NULL where no unit has secrets */
 	struct spawner spawner;
 	uint32_t n_units;
 	struct unit_runtime *runtime;
@@ -52,6 +54,9 @@ struct manager {
 
 /* Looks everything up in the store and maps it. 0 or -errno. */
 int manager_init(struct manager *manager, const struct store_table *store);
+
+/* What secrets are found by in text of services; NULL: there are none. */
+const struct fingerprints *manager_fingerprints(const struct manager *manager);
 
 /* Publishes a change of the record that is no change of state. */
 void manager_publish(struct manager *manager, uint32_t unit, const struct board_unit *record);

@@ -12,6 +12,7 @@
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "lib/fd.h"
+#include "lib/scrub.h"
 #include "lib/str.h"
 #include "lib/sys.h"
 #include "supervisor/exits.h"
@@ -102,14 +103,31 @@ static void on_watchdog(struct manager *m, uint32_t unit, struct board_unit *rec
 	manager_publish(m, unit, record);
 }
 
+/* Without values of secrets: it stands where anybody may read it. */
+static void hide_secrets(struct manager *m, const char *value, char *text)
+{
+	static struct scrubber scrubber;
+	size_t length = strlen(value);
+	bool ignored;
+
+	if (scrubber.table != manager_fingerprints(m))
+		scrub_init(&scrubber, manager_fingerprints(m));
+	if (scrub_find(&scrubber, value, length, 0))
+		length = scrub_write(&scrubber, length, false, false, text, &ignored);
+	else
+		memcpy(text, value, length);
+	text[length] = '\0';
+}
+
 /* Text for people, from a service: what is not printable ASCII or UTF-8 must not reach a terminal. */
 static void on_status(struct manager *m, uint32_t unit, struct board_unit *record,
 		      const char *value)
 {
-	char text[BOARD_TEXT_MAX];
+	char whole[MESSAGE_MAX + 1], text[BOARD_TEXT_MAX];
 
 	(void)record;
-	(void)str_copy(text, sizeof(text), value);
+	hide_secrets(m, value, whole);
+	(void)str_copy(text, sizeof(text), whole);
 	for (char *c = text; *c; c++) {
 		if ((unsigned char)*c < 0x20 || *c == 0x7f)
 			*c = '?';

@@ -22,6 +22,7 @@
 #include "lib/board.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/fingerprint.h"
 #include "lib/io.h"
 #include "lib/ring.h"
 #include "lib/str.h"
@@ -33,6 +34,10 @@
 #endif
 
 #define PLAN_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+/* Written for ever, but never cut under who has it mapped. */
+#define TABLE_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
+/* A SecretPath= stands for as many secrets as it finds. */
+#define SECRETS_OF_A_PATH 64
 
 static const char *const parents[] = {"/run", "/dev/shm"};
 
@@ -164,6 +169,56 @@ static int make_capture(struct boot *boot)
 	return fd < 0 ? fail(boot, "capture memory", fd) : boot_put(boot, STORE_CAPTURE, 0, fd);
 }
 
+/* Those that are to be hidden, which Config= values are not. */
+static uint32_t count_secrets(const struct boot *boot)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < plan_section_count(&boot->plan, PLAN_SECRETS); i++) {
+		uint32_t flags = plan_secret(&boot->plan, i)->flags;
+		if (!(flags & SECRET_IS_CONFIG))
+			n++;
+	}
+	return n;
+}
+
+static int make_key(struct boot *boot)
+{
+	CLEANUP(fd_closep) int fd = open_memory("holdfast-fingerprint-key", MFD_ALLOW_SEALING);
+	struct fingerprint_key key;
+	int r = fd < 0 ? fd : fingerprint_draw_key(&key);
+
+	if (r == 0)
+		r = io_write_all(fd, &key, sizeof(key));
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, PLAN_SEALS) < 0)
+		r = -errno;
+	explicit_bzero(&key, sizeof(key));
+	return r < 0 ? fail(boot, "key of the fingerprints", r)
+		     : boot_put(boot, STORE_FINGERPRINT_KEY, 0, fd);
+}
+
+/* What log finds the values of secrets by. Where there are no secrets there is none. */
+static int make_fingerprints(struct boot *boot)
+{
+	uint32_t n = count_secrets(boot);
+
+	if (n == 0) {
+		boot_protect(boot, "log-scrubbing", PROTECTION_FULL, "no secrets declared", "%s",
+			     "");
+		return 0;
+	}
+	CLEANUP(fd_closep) int fd = open_memory("holdfast-fingerprints", MFD_ALLOW_SEALING);
+	int r = fd < 0 ? fd : fingerprint_format(fd, n, plan_unit_count(&boot->plan));
+	if (r == 0 && fcntl(fd, F_ADD_SEALS, TABLE_SEALS) < 0)
+		r = -errno;
+	if (r < 0)
+		return fail(boot, "table of fingerprints", r);
+	boot_protect(boot, "log-scrubbing", PROTECTION_FULL, "keyed fingerprints", "%s", "");
+	int status = make_key(boot);
+	return status == 0 ? put_both(boot, STORE_FINGERPRINTS, STORE_FINGERPRINTS_READ, fd)
+			   : status;
+}
+
 static int compile(struct boot *boot, bool is_public, void **ret_block, size_t *ret_size)
 {
 	const struct units_facts facts = {
@@ -235,8 +290,9 @@ static int make_public_plan(struct boot *boot)
 
 int files_make(struct boot *boot)
 {
-	static int (*const makers[])(struct boot *) = {make_board, make_ring, make_capture,
-						       make_plan, make_public_plan};
+	static int (*const makers[])(struct boot *) = {make_board,   make_ring,
+						       make_capture, make_fingerprints,
+						       make_plan,    make_public_plan};
 	int status = 0;
 
 	for (size_t i = 0; i < ARRAY_COUNT(makers) && status == 0; i++)

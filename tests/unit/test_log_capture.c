@@ -1,4 +1,4 @@
-/* TESTS: log/capture.c lib/scan.c log/split.c lib/ring.c lib/crash.c lib/sys.c lib/json.c lib/str.c lib/clock.c lib/io.c lib/fd.c */
+/* TESTS: log/capture.c log/line.c lib/scrub.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/scan.c log/split.c lib/ring.c lib/crash.c lib/sys.c lib/json.c lib/str.c lib/clock.c lib/io.c lib/fd.c */
 #include "log/capture.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 struct bed {
 	struct ring ring;
 	struct capture capture;
+	struct scrubber scrubber; /* without a table */
 	struct board board;
 	_Atomic int32_t slots[N_UNITS][SLOT_COUNT];
 	int ring_fd, capture_fd;
@@ -30,13 +31,15 @@ struct bed {
 static void bed_init(struct bed *bed)
 {
 	memset(bed, 0, sizeof(*bed));
+	scrub_init(&bed->scrubber, NULL);
 	bed->ring_fd = sys_memfd_create("ring", 0);
 	bed->capture_fd = sys_memfd_create("capture", 0);
 	bed->board = (struct board){.slots = bed->slots, .n_units = N_UNITS};
 	assert_int_equal(ring_format(bed->ring_fd, 16 << 20), 0);
 	assert_int_equal(ring_map(bed->ring_fd, true, &bed->ring), 0);
-	assert_int_equal(
-		capture_open(&bed->capture, bed->capture_fd, &bed->ring, &bed->board, N_UNITS), 0);
+	assert_int_equal(capture_open(&bed->capture, bed->capture_fd, &bed->ring, &bed->board,
+				      N_UNITS, &bed->scrubber),
+			 0);
 	for (int i = 0; i < N_UNITS; i++)
 		assert_int_equal(pipe2(bed->pipes[i], O_NONBLOCK), 0);
 }
@@ -119,7 +122,7 @@ static void test_bytes_arrive_whatever_the_pieces(void **state)
 		/* A successor, now and then, takes over in the middle. */
 		if (rand() % 50 == 0)
 			assert_int_equal(capture_open(&bed->capture, bed->capture_fd, &bed->ring,
-						      &bed->board, N_UNITS),
+						      &bed->board, N_UNITS, &bed->scrubber),
 					 0);
 	}
 	for (uint32_t unit = 0; unit < N_UNITS; unit++) {
@@ -236,8 +239,12 @@ static void test_another_shape_is_made_anew(void **state)
 	(void)state;
 	bed_init(&bed);
 	feed(&bed, 0, "half", 4);
-	assert_int_equal(capture_open(&bed.capture, bed.capture_fd, &bed.ring, &bed.board, 2), 1);
-	assert_int_equal(capture_open(&bed.capture, bed.capture_fd, &bed.ring, &bed.board, 2), 0);
+	assert_int_equal(
+		capture_open(&bed.capture, bed.capture_fd, &bed.ring, &bed.board, 2, &bed.scrubber),
+		1);
+	assert_int_equal(
+		capture_open(&bed.capture, bed.capture_fd, &bed.ring, &bed.board, 2, &bed.scrubber),
+		0);
 	bed_finish(&bed);
 }
 
