@@ -99,7 +99,7 @@ static void dump_tail(void)
 void dump_cause(const struct instance *instance)
 {
 	struct board_manager manager = board_read_manager(&instance->board);
-	char text[512];
+	char text[512], failure[BOARD_FAILURE_MAX];
 	struct strbuf buf;
 	struct view view;
 
@@ -119,6 +119,9 @@ void dump_cause(const struct instance *instance)
 		view_why(instance, &view, &buf);
 	}
 	json_add_string(line, "msg", text);
+	board_read_failure(&instance->board, manager.cause_unit, failure);
+	if (view.record.exec_error >= 200 && failure[0])
+		json_add_string(line, "setup", failure);
 	dump_end(line);
 }
 

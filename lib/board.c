@@ -197,16 +197,33 @@ void board_write_manager(struct board *board, const struct board_manager *next)
 	WRITE_RECORD(board, &board->header->manager, next);
 }
 
+static void copy_text(char *to, size_t size, const char *text)
+{
+	size_t length = strnlen(text, size - 1);
+
+	memcpy(to, text, length);
+	memset(to + length, 0, size - length);
+}
+
 void board_write_text(struct board *board, uint32_t unit, const char *text)
 {
-	char *to = board->units[unit].text;
-	size_t length = strlen(text);
-
-	if (length >= BOARD_TEXT_MAX)
-		length = BOARD_TEXT_MAX - 1;
-	memcpy(to, text, length);
-	memset(to + length, 0, BOARD_TEXT_MAX - length);
+	copy_text(board->units[unit].text, BOARD_TEXT_MAX, text);
 	atomic_fetch_add_explicit(&board->header->changes, 1, memory_order_release);
+}
+
+void board_write_failure(struct board *board, uint32_t unit, const char *text)
+{
+	struct board_failure *failure = &board->header->failure;
+
+	failure->unit = unit;
+	copy_text(failure->text, BOARD_FAILURE_MAX, text);
+}
+
+void board_read_failure(const struct board *board, uint32_t unit, char ret_text[BOARD_FAILURE_MAX])
+{
+	const struct board_failure *failure = &board->header->failure;
+
+	copy_text(ret_text, BOARD_FAILURE_MAX, failure->unit == unit ? failure->text : "");
 }
 
 bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot)

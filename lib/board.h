@@ -17,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define BOARD_TEXT_MAX 96
+#define BOARD_TEXT_MAX	  96
+#define BOARD_FAILURE_MAX 512
 
 enum board_phase {
 	BOARD_BOOTING,	/* the supervisor has not started anything yet */
@@ -169,6 +170,14 @@ struct board_manager_record {
 	struct board_manager copies[2];
 };
 
+/* The last set-up that failed, as the child said it before it ended: what its unit's record has as a
+ * number. One for all units, as it is the one that ended the instance that matters. */
+struct board_failure {
+	uint32_t unit;
+	char text[BOARD_FAILURE_MAX]; /* as board_unit_record.text */
+	uint32_t reserved;
+};
+
 struct board_header {
 	uint64_t magic;
 	uint32_t version;
@@ -179,6 +188,7 @@ struct board_header {
 	_Atomic int32_t supervisor_pid;
 	_Atomic uint32_t supervisor_starts;
 	struct board_manager_record manager;
+	struct board_failure failure;
 };
 
 struct board {
@@ -207,6 +217,9 @@ const struct board_manager *board_peek_manager(const struct board *board);
 void board_write_unit(struct board *board, uint32_t unit, const struct board_unit *next);
 void board_write_manager(struct board *board, const struct board_manager *next);
 void board_write_text(struct board *board, uint32_t unit, const char *text);
+void board_write_failure(struct board *board, uint32_t unit, const char *text);
+/* What was last said of the unit, or "" when another one's came after it. */
+void board_read_failure(const struct board *board, uint32_t unit, char ret_text[BOARD_FAILURE_MAX]);
 
 /* PID 1: finds the slot that holds pid. False: nobody's. */
 bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot);

@@ -228,14 +228,17 @@ static int fail(struct child *child, const struct step *step, int error)
 {
 	int status = child->status ? child->status : step->status;
 	const char *word = setup_status_name(status);
+	struct strbuf buf;
 
+	strbuf_init(&buf, child->spawner->failure, BOARD_FAILURE_MAX);
+	strbuf_addf(&buf, "cannot %s%s%s: %s (exit status %d/%s)", step->name,
+		    child->detail ? ": " : "", child->detail ? child->detail : "", strerror(error),
+		    status, word ? word : "?");
 	(void)dup2(child->event_fd, STDERR_FILENO);
 	event_with_string("step", step->name);
 	event_with_i64("errno", error);
 	event_with_i64("status", status);
-	event_emit(EVENT_ERROR, "setup-failed", child->name,
-		   "cannot %s%s%s: %s (exit status %d/%s)", step->name, child->detail ? ": " : "",
-		   child->detail ? child->detail : "", strerror(error), status, word ? word : "?");
+	event_emit(EVENT_ERROR, "setup-failed", child->name, "%s", child->spawner->failure);
 	return status;
 }
 

@@ -149,7 +149,7 @@ static enum unit_action action_of(const struct manager *m, uint32_t unit,
 static void say_cause(const struct manager *m, uint32_t unit, const struct board_unit *record,
 		      int status)
 {
-	char text[512];
+	char text[512 + BOARD_FAILURE_MAX], failure[BOARD_FAILURE_MAX];
 	const char *setup = setup_status_name(record->exec_error);
 	struct strbuf buf;
 
@@ -161,8 +161,12 @@ static void say_cause(const struct manager *m, uint32_t unit, const struct board
 			    record->exit_status);
 	if (setup)
 		strbuf_addf(&buf, ", set-up step %s", setup);
-	strbuf_addf(&buf, ") after %u restarts; the instance ends with status %d\n",
-		    record->restarts, status);
+	strbuf_addf(&buf, ") after %u restarts; the instance ends with status %d", record->restarts,
+		    status);
+	board_read_failure(&m->board, unit, failure);
+	if (setup && failure[0])
+		strbuf_addf(&buf, ": %s", failure);
+	strbuf_addc(&buf, '\n');
 	termination_write(text);
 	event_with_string("result", unit_result_names[record->result]);
 	event_with_i64("status", status);

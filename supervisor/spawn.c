@@ -140,8 +140,12 @@ static int map_memory(struct spawner *spawner)
 	char *memory = mmap(NULL, ARENA_SIZE + CLONE_STACK_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (memory == MAP_FAILED)
+	char *shared = mmap(NULL, BOARD_FAILURE_MAX, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED || shared == MAP_FAILED)
 		return -errno;
+	spawner->failure = shared;
 	spawner->arena = memory;
 	spawner->stack = memory + ARENA_SIZE;
 	return 0;
@@ -225,6 +229,15 @@ static int choose_files(struct child *child)
 	return 0;
 }
 
+/* What the child said goes to the board, where it outlives us. */
+static void keep_failure(const struct spawner *spawner, uint32_t unit)
+{
+	if (!spawner->failure[0])
+		return;
+	board_write_failure(spawner->board, unit, spawner->failure);
+	spawner->failure[0] = '\0';
+}
+
 int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
 		  int *ret_pidfd)
 {
@@ -259,6 +272,7 @@ int spawn_process(const struct spawner *spawner, const struct spawn_request *req
 			.slot = &spawner->board->slots[request->unit][request->slot],
 			.stack = spawner->stack},
 		ret_pidfd);
+	keep_failure(spawner, request->unit);
 	/* A child that shared our memory and was killed while it told what failed. */
 	event_discard();
 	/* Nothing of ours keeps a secret's file alive but who asked for this. */

@@ -36,6 +36,9 @@ struct spawner {
 
 	/* Memory for one spawn at a time: arguments and environment, and the child's stack. */
 	char *arena, *stack;
+	/* BOARD_FAILURE_MAX bytes that are shared even with a child that is a copy of us (which has
+	 * no board): why it could not be set up. Empty before and after each spawn. */
+	char *failure;
 };
 
 /* What differs. */

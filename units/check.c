@@ -10,7 +10,7 @@
 
 static const struct where *at_of(const struct unit *unit, struct where *buffer)
 {
-	*buffer = (struct where){.file = unit->file};
+	*buffer = unit->section_at.line ? unit->section_at : (struct where){.file = unit->file};
 	return buffer;
 }
 

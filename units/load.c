@@ -402,7 +402,7 @@ static bool read_file(struct units *units, struct unit *unit, const char *path, 
 		report_error(&units->report, &at, "the file is too big: expected at most %u bytes",
 			     LEX_FILE_MAX);
 	else if (r < 0)
-		report_failure(&units->report, &at, EX_NOINPUT, "cannot be read: %s",
+		report_failure(&units->report, &at, source_status(-r), "cannot be read: %s",
 			       source_strerror(-r));
 	else
 		read_text(units, unit, path, text, size);

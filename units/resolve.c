@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
@@ -257,7 +258,7 @@ static void read_environment_file(struct resolving *r, const struct setting *set
 	if (result == -ENOENT && is_optional)
 		return;
 	if (result < 0) {
-		report_absence(&r->units->report, &setting->at, EX_NOINPUT,
+		report_absence(&r->units->report, &setting->at, source_status(-result),
 			       "EnvironmentFile=: %s cannot be read: %s%s", path,
 			       source_strerror(-result),
 			       is_optional ? "" : " (a \"-\" before the path makes it optional)");
@@ -613,9 +614,11 @@ static void check_secret(struct resolving *r, const struct secret *secret)
 	if (str_starts(secret->reference, "file:")) {
 		int error = source_mode(&r->units->source, rest, &mode);
 		if (error < 0)
-			report_failure(report, &secret->at,
-				       error == -EACCES ? EX_NOPERM : EX_NOINPUT, "%s: %s: %s",
+			report_failure(report, &secret->at, source_status(-error), "%s: %s: %s",
 				       secret->name, rest, strerror(-error));
+		else if (!S_ISREG(mode))
+			report_error(report, &secret->at, "%s: %s: it is no regular file",
+				     secret->name, rest);
 	}
 }
 

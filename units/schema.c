@@ -514,7 +514,7 @@ void schema_walk(void (*visit)(void *context, const char *section, const char *k
 	walk_conditions(visit, context);
 }
 
-bool schema_enter(struct units *units, const struct unit *unit, const struct lex_item *item)
+bool schema_enter(struct units *units, struct unit *unit, const struct lex_item *item)
 {
 	static const char *const names[] = {"Unit",	  "Service",	 "Socket",     "Install",
 					    "X-Holdfast", "X-Readiness", "X-Liveness", "X-Startup"};
@@ -523,8 +523,11 @@ bool schema_enter(struct units *units, const struct unit *unit, const struct lex
 	uint32_t which;
 
 	if (value_enum(section, names, ARRAY_COUNT(names), &which) == 0) {
-		bool is_of_kind = which == 1 || which == 2;
-		if (!is_of_kind || strcmp(section, own[unit->name.kind]) == 0)
+		bool is_kinds = strcmp(section, own[unit->name.kind]) == 0;
+		/* The fragment comes before its drop-ins. */
+		if (is_kinds && unit->section_at.line == 0)
+			unit->section_at = item->at;
+		if (is_kinds || (which != 1 && which != 2))
 			return true;
 		report_unknown(&units->report, &item->at, "[%s] has no meaning in a .%s file",
 			       section, unit->name.suffix);

@@ -28,4 +28,4 @@ void schema_apply(struct units *units, struct unit *unit, const char *section,
 		  const struct lex_item *item);
 
 /* Whether the section may stand in the unit; says why not. */
-bool schema_enter(struct units *units, const struct unit *unit, const struct lex_item *item);
+bool schema_enter(struct units *units, struct unit *unit, const struct lex_item *item);

@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -440,4 +441,11 @@ int source_resolve(struct source *source, const char *path, char **ret_path)
 const char *source_strerror(int error)
 {
 	return error == ENOTTY ? "it is no regular file" : strerror(error);
+}
+
+int source_status(int error)
+{
+	if (error == ENOENT || error == ENOTDIR)
+		return EX_NOINPUT;
+	return error == EACCES || error == EPERM ? EX_NOPERM : EX_CONFIG;
 }

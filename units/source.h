@@ -49,6 +49,9 @@ int source_read(struct source *source, const char *path, size_t max, char **ret_
 
 /* Why a file could not be read, in words. */
 const char *source_strerror(int error);
+/* And the exit status for it: 66 where there is none, 77 where it may not be read, 78 where it is
+ * not what it has to be. */
+int source_status(int error);
 
 /* The names in a directory, sorted by strcmp(3), without those that begin with a dot; in ret_links
  * (or NULL) those among them that are symbolic links, or may be. 0 or -errno. */

@@ -114,8 +114,9 @@ enum answer { ANSWER_UNSET = -1, ANSWER_NO, ANSWER_YES };
 
 struct unit {
 	struct unit_name name;
-	const char *file; /* its fragment; for messages */
-	struct where at;  /* who asked for it first */
+	const char *file;	 /* its fragment; for messages */
+	struct where at;	 /* who asked for it first */
+	struct where section_at; /* its kind's section in the fragment; line 0: it has none */
 	uint32_t index;
 	bool is_named;	 /* in Units=, or asked for on the command line */
 	bool is_builtin; /* a standard target without a file */

@@ -12,6 +12,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/str.h"
+#include "units/source.h"
 
 #define PREFIX "file:"
 
@@ -56,7 +57,7 @@ static int open_secret(struct boot *boot, uint32_t index)
 		return boot_put(boot, STORE_SECRET_FILE, index, fd);
 	if (secret->flags & SECRET_OPTIONAL)
 		return 0;
-	return boot_fail(boot, fd == -EACCES ? EX_NOPERM : EX_NOINPUT, "%s:%u: secret %s: %s: %s",
+	return boot_fail(boot, source_status(-fd), "%s:%u: secret %s: %s: %s",
 			 plan_string(&boot->plan, secret->file), secret->line,
 			 plan_string(&boot->plan, secret->name), reference,
 			 fd == -EINVAL ? "is not a regular file" : strerror(-fd));

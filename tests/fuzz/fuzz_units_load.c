@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 
 #include "lib/str.h"
 #include "units/compile.h"
@@ -69,6 +70,11 @@ static const struct file *find_file(const char *path)
 const char *source_strerror(int error)
 {
 	return error == ENOTTY ? "it is no regular file" : strerror(error);
+}
+
+int source_status(int error)
+{
+	return error == ENOENT ? EX_NOINPUT : EX_CONFIG;
 }
 
 int source_init(struct source *source, int root_fd, struct arena *arena)

@@ -285,7 +285,7 @@ class Configuration(BootCase):
         self.unit("a.service", SERVICE + "[X-Holdfast]\nSecretFile=k file:/etc/k\n")
         self.assert_refused(self.boot(), 66, "/etc/holdfast/units/a.service:4", "/etc/k")
         os.mkfifo(f"{self.root}/etc/k")
-        self.assert_refused(self.boot(), 66, "/etc/k", "regular file")
+        self.assert_refused(self.boot(), 78, "/etc/k", "regular file")
 
     def test_an_optional_secret_may_be_missing(self):
         self.conf()
@@ -341,14 +341,15 @@ class Configuration(BootCase):
         with open(f"{harness.ROOT}/units/conf.c", encoding="utf-8") as f:
             body = f.read().split("conf_directives[] = {")[1].split("};")[0]
         keys = set(re.findall(r'\{"(\w+)", "(\w+)"', body)) - {("Holdfast", "Allow")}
+        with open(f"{harness.ROOT}/units/conf_secrets.c", encoding="utf-8") as f:
+            keys |= {("Secrets", key) for key in re.findall(r'^\t\{"([A-Z][a-z]\w+)", ', f.read(), re.M)}
         with open(f"{harness.ROOT}/init/boot/request.c", encoding="utf-8") as f:
             found = re.findall(r'\{"(HOLDFAST_\w+)", "(\w+)", "(\w+)"\}', f.read())
         self.assertEqual({(section, key) for _, section, key in found}, keys)
         for name, section, key in found:
             words = re.findall("[A-Z][a-z]+", key.removesuffix("Sec"))
-            if section != "Holdfast":
-                words.insert(0, section)
-            self.assertEqual(name, "_".join(["HOLDFAST", *words]).upper())
+            plain, full = ("_".join(["HOLDFAST", *w]).upper() for w in (words, [section, *words]))
+            self.assertIn(name, {"Holdfast": [plain], "Secrets": [plain, full]}.get(section, [full]))
 
     def test_a_configuration_that_would_block(self):
         os.mkfifo(f"{self.root}/etc/holdfast/holdfast.conf")

@@ -46,7 +46,27 @@ class Statuses(instance.Case):
 
     def test_200_chdir(self):
         text = self.service_text() + "WorkingDirectory=/nonexistent\n"
-        self.assertEqual(self.run_units(text, "CHDIR"), 200)
+        self.assertEqual(self.run_units(text, "enter the working directory: /nonexistent: No such file"), 200)
+
+    def run_without(self, capability, text, cause):
+        return self.run_units(text, cause, become=f"setpriv --bounding-set=-{capability} --")
+
+    def test_216_group(self):
+        text = self.service_text() + "User=nobody\n"
+        self.assertEqual(self.run_without("setgid", text, "this needs CAP_SETGID"), 216)
+
+    def test_217_user(self):
+        text = self.service_text() + "User=nobody\n"
+        cause = "without CAP_SETUID only our own, 0, can be had: run the container as the unit's user"
+        self.assertEqual(self.run_without("setuid", text, cause), 217)
+
+    def test_218_capabilities(self):
+        text = self.service_text() + "User=nobody\nAmbientCapabilities=CAP_SYS_TIME\n"
+        self.assertEqual(self.run_without("sys_time", text, "AmbientCapabilities= asks for"), 218)
+
+    def test_226_namespace(self):
+        text = self.service_text() + "TemporaryFileSystem=/proc/nowhere\n"
+        self.assertEqual(self.run_units(text, "set up mounts: /proc/nowhere"), 226)
 
     def test_78_configuration(self):
         self.assertEqual(self.run_units(self.service_text() + "Restart=perhaps\n", "a.service:3:9"), 78)
@@ -58,6 +78,27 @@ class Statuses(instance.Case):
     def test_66_a_required_file(self):
         text = self.service_text() + "EnvironmentFile=/nonexistent/file\n"
         self.assertEqual(self.run_units(text, "/nonexistent/file"), 66)
+
+    def test_78_what_is_there_and_is_no_file(self):
+        """66 says that something is missing; here it is of the wrong kind."""
+        os.mkfifo(f"{self.dir}/fifo")
+        os.makedirs(f"{self.dir}/units/a.service")
+        run = instance.Instance(self.dir, {}, ["a.service"])
+        self.addCleanup(run.close)
+        self.assertEqual(run.wait(), 78, run.text)
+        os.rmdir(f"{self.dir}/units/a.service")
+        for text in (f"EnvironmentFile={self.dir}/fifo\n", f"EnvironmentFile={self.dir}\n",
+                     f"[X-Holdfast]\nSecret=A file:{self.dir}/fifo\n"):
+            with self.subTest(text=text):
+                run = self.instance({"a.service": self.service_text() + text}, ["a.service"])
+                self.assertEqual(run.wait(), 78, run.text)
+                self.assertIn("a.service", run.text)
+        run = self.start(harness.HOLDFAST, "--conf", f"{self.dir}/fifo", "--stop-timeout", "5")
+        self.assertEqual(run.wait(), 78, run.text)
+
+    def test_78_names_the_section_that_lacks_a_command(self):
+        text = "[Unit]\nDescription=x\n\n[Service]\nType=exec\n"
+        self.assertEqual(self.run_units(text, "a.service:4:1: a.service: no ExecStart="), 78)
 
     def test_71_a_root_that_is_writable_and_cannot_be_made_read_only(self):
         self.write("termination", "", 0o666)
