@@ -230,6 +230,14 @@ static void log_dropped(struct snapshot *snapshot, const char *name, struct strb
 		add_plain(buf, name, ring_dropped(ring));
 }
 
+static void log_hidden(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	const struct ring *ring = snapshot_ring(snapshot);
+
+	if (ring)
+		add_plain(buf, name, atomic_load(&ring->header->n_hidden));
+}
+
 static void log_pending(struct snapshot *snapshot, const char *name, struct strbuf *buf)
 {
 	const struct ring *ring = snapshot_ring(snapshot);
@@ -274,6 +282,8 @@ static const struct family {
 	{"holdfast_log_lines_total", "counter", "Lines taken in from services.", log_lines},
 	{"holdfast_log_dropped_lines_total", "counter",
 	 "Lines that never reached the output because its reader was too slow.", log_dropped},
+	{"holdfast_log_scrubbed_total", "counter",
+	 "Values of secrets that services printed and that were hidden.", log_hidden},
 	{"holdfast_log_pending_lines", "gauge", "Lines taken in and not yet written out.",
 	 log_pending},
 	{"node_systemd_unit_state", "gauge", "The unit's state: 1 for the one that it is in.",
