@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 
 #include "lib/cleanup.h"
+#include "lib/template.h"
 
 const size_t plan_record_sizes[PLAN_SECTION_COUNT] = {
 	[PLAN_UNITS] = sizeof(struct plan_unit),
@@ -16,6 +17,7 @@ const size_t plan_record_sizes[PLAN_SECTION_COUNT] = {
 	[PLAN_DIRECTORIES] = sizeof(struct plan_directory),
 	[PLAN_SCRATCH] = sizeof(struct plan_scratch),
 	[PLAN_SECRETS] = sizeof(struct plan_secret),
+	[PLAN_TEMPLATES] = sizeof(struct plan_template),
 	[PLAN_SOCKETS] = sizeof(struct plan_socket),
 	[PLAN_PROTECTIONS] = sizeof(struct plan_protection),
 	[PLAN_LIMITS] = sizeof(struct plan_limit),
@@ -119,7 +121,8 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 	       range_fits(plan, unit->conditions, PLAN_CONDITIONS) &&
 	       range_fits(plan, unit->directories, PLAN_DIRECTORIES) &&
 	       range_fits(plan, unit->scratch, PLAN_SCRATCH) &&
-	       range_fits(plan, unit->secrets, PLAN_SECRETS);
+	       range_fits(plan, unit->secrets, PLAN_SECRETS) &&
+	       range_fits(plan, unit->templates, PLAN_TEMPLATES);
 }
 
 static bool units_fit(const struct plan *plan)
@@ -137,6 +140,17 @@ static bool execs_fit(const struct plan *plan)
 		const struct plan_exec *exec = plan_exec(plan, i);
 		if (!string_fits(plan, exec->path) || exec->argv.count == 0 ||
 		    !list_fits(plan, exec->argv, plan->header->sections[PLAN_STRINGS].count))
+			return false;
+	}
+	return true;
+}
+
+static bool templates_fit(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_TEMPLATES); i++) {
+		const struct plan_template *t = plan_template(plan, i);
+		if (t->format >= TEMPLATE_FORMAT_COUNT || !string_fits(plan, t->target) ||
+		    !string_fits(plan, t->source))
 			return false;
 	}
 	return true;
@@ -228,7 +242,7 @@ int plan_open(const void *data, size_t size, struct plan *ret_plan)
 	if (n == 0 || strings[0] != '\0' || strings[n - 1] != '\0')
 		return -EBADMSG;
 	if (!header_fits(&plan) || !units_fit(&plan) || !execs_fit(&plan) ||
-	    !small_records_fit(&plan))
+	    !templates_fit(&plan) || !small_records_fit(&plan))
 		return -EBADMSG;
 	*ret_plan = plan;
 	return 0;
@@ -313,6 +327,11 @@ const struct plan_scratch *plan_scratch(const struct plan *plan, uint32_t i)
 const struct plan_secret *plan_secret(const struct plan *plan, uint32_t i)
 {
 	return record(plan, PLAN_SECRETS, i);
+}
+
+const struct plan_template *plan_template(const struct plan *plan, uint32_t i)
+{
+	return record(plan, PLAN_TEMPLATES, i);
 }
 
 const struct plan_socket *plan_socket(const struct plan *plan, uint32_t i)

@@ -201,6 +201,16 @@ struct plan_secret {
 	uint32_t line;
 };
 
+/* A configuration file of the image that is filled in with the unit's values: [X-Templates]. */
+struct plan_template {
+	plan_str target; /* name in the unit's credentials directory */
+	plan_str source; /* absolute */
+	uint32_t format; /* enum template_format (lib/template.h) */
+	uint32_t flags;
+	uint32_t mode; /* of the file */
+};
+#define TEMPLATE_IS_JSON (1U << 0) /* places without a filter stand within double quotes */
+
 struct plan_socket {
 	uint32_t unit;	  /* the socket unit */
 	plan_str address; /* as written: 80, [::1]:80, /run/x, @x */
@@ -300,7 +310,7 @@ struct plan_unit {
 	uint64_t ambient_capabilities, bounding_capabilities;
 	uint32_t pdeath_signal;
 	uint32_t reserved2;
-	struct plan_range directories, scratch, secrets;
+	struct plan_range directories, scratch, secrets, templates;
 	uint64_t refresh_us; /* how often its secrets are looked at; 0: never, but for leases */
 	uint32_t on_change;  /* enum secret_change */
 	uint32_t change_signal;
@@ -333,6 +343,7 @@ enum plan_section {
 	PLAN_DIRECTORIES,
 	PLAN_SCRATCH,
 	PLAN_SECRETS,
+	PLAN_TEMPLATES,
 	PLAN_SOCKETS,
 	PLAN_PROTECTIONS,
 	PLAN_LIMITS,
@@ -407,6 +418,7 @@ const struct plan_condition *plan_condition(const struct plan *plan, uint32_t i)
 const struct plan_directory *plan_directory(const struct plan *plan, uint32_t i);
 const struct plan_scratch *plan_scratch(const struct plan *plan, uint32_t i);
 const struct plan_secret *plan_secret(const struct plan *plan, uint32_t i);
+const struct plan_template *plan_template(const struct plan *plan, uint32_t i);
 const struct plan_socket *plan_socket(const struct plan *plan, uint32_t i);
 const struct plan_protection *plan_protection(const struct plan *plan, uint32_t i);
 const struct plan_limit *plan_limit(const struct plan *plan, uint32_t i);

@@ -262,6 +262,6 @@ bool child_needs_copy(const struct spawner *spawner, const struct plan_unit *uni
 	/* confine_oom_score changes what is the memory's, not the process's. */
 	if ((unit->flags & UNIT_OOM_SCORE) && spawner->uid != 0)
 		return true;
-	return unit->secrets.count > 0 || request->secret_fd >= 0 ||
+	return unit->secrets.count > 0 || unit->templates.count > 0 || request->secret_fd >= 0 ||
 	       (unit->flags & UNIT_INHERIT_ENVIRONMENT);
 }

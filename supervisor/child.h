@@ -85,7 +85,12 @@ int directory_prepare(struct child *child);
  * into another mount. 0 or -errno. */
 int directory_remove(int dirfd, const char *path, bool keeps_itself);
 
+/* supervisor/template.c: renders one template of the unit into its directory. */
+int template_write(struct child *child, int dirfd, const struct plan_template *template);
+
 /* supervisor/credentials.c */
+/* The unit's user and mode for a file or directory of its credentials. */
+int credentials_own(const struct child *child, int fd, uint32_t mode);
 int credentials_map(struct child *child);
 int credentials_write(struct child *child);
 int credentials_open_fds(struct child *child);

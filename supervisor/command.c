@@ -286,14 +286,13 @@ static void add_credentials(struct child *child)
 {
 	const struct plan *plan = child->spawner->plan;
 	struct plan_range range = child->unit->secrets;
+	bool has_files = child->unit->templates.count > 0;
 
-	for (uint32_t i = 0; i < range.count; i++) {
-		if (plan_secret(plan, range.first + i)->delivery != SECRET_FILE)
-			continue;
+	for (uint32_t i = 0; i < range.count && !has_files; i++)
+		has_files = plan_secret(plan, range.first + i)->delivery == SECRET_FILE;
+	if (has_files)
 		(void)add(child, "CREDENTIALS_DIRECTORY=%s/%s",
 			  plan_string(plan, plan->header->credentials_directory), child->name);
-		return;
-	}
 }
 
 static void prepare_environment(struct child *child)

@@ -63,7 +63,7 @@ static int find(struct child *child, const struct plan_secret *secret,
 	return r;
 }
 
-static int own(const struct child *child, int fd, uint32_t mode)
+int credentials_own(const struct child *child, int fd, uint32_t mode)
 {
 	uint32_t uid = child->unit->uid, gid = child->unit->gid;
 
@@ -88,13 +88,13 @@ static int write_file(struct child *child, int dirfd, const struct plan_secret *
 	if (fd < 0)
 		return -errno;
 	r = io_write_all(fd, record.value, record.value_length);
-	return r < 0 ? r : own(child, fd, secret->mode ? secret->mode : 0400);
+	return r < 0 ? r : credentials_own(child, fd, secret->mode ? secret->mode : 0400);
 }
 
 /* Who may read one of the files may also enter the directory. */
 static int fill(struct child *child, int dirfd)
 {
-	struct plan_range range = child->unit->secrets;
+	struct plan_range range = child->unit->secrets, templates = child->unit->templates;
 	uint32_t mode = 0500;
 
 	for (uint32_t i = 0; i < range.count; i++) {
@@ -107,7 +107,15 @@ static int fill(struct child *child, int dirfd)
 			return r;
 		mode |= (secret->mode & 0044) | ((secret->mode & 0044) >> 2);
 	}
-	return own(child, dirfd, mode);
+	for (uint32_t i = 0; i < templates.count; i++) {
+		const struct plan_template *template =
+			plan_template(child->spawner->plan, templates.first + i);
+		int r = template_write(child, dirfd, template);
+		if (r < 0)
+			return r;
+		mode |= (template->mode & 0044) | ((template->mode & 0044) >> 2);
+	}
+	return credentials_own(child, dirfd, mode);
 }
 
 static void fresh_name(const char *unit, char *name, size_t size)
@@ -155,7 +163,7 @@ static int open_value(struct child *child, const struct secretfile_record *recor
 	int r = io_write_all(fd, record->value, record->value_length);
 	if (r < 0)
 		return r;
-	r = own(child, fd, 0400);
+	r = credentials_own(child, fd, 0400);
 	if (r < 0)
 		return r;
 	CLEANUP(fd_closep) int again = fd_reopen(fd, O_RDONLY);
@@ -215,14 +223,14 @@ static bool has_files(const struct child *child)
 		if (plan_secret(child->spawner->plan, range.first + i)->delivery == SECRET_FILE)
 			return true;
 	}
-	return false;
+	return child->unit->templates.count > 0;
 }
 
 int credentials_write(struct child *child)
 {
 	int parent = child->credentials_fd;
 
-	if (child->unit->secrets.count == 0)
+	if (child->unit->secrets.count == 0 && child->unit->templates.count == 0)
 		return 0;
 	int r = check_environment(child);
 	if (r == 0)
@@ -268,7 +276,8 @@ void credentials_remove(const struct spawner *spawner, uint32_t unit)
 	const char *name = plan_unit_name(spawner->plan, unit);
 	char fresh[300];
 
-	if (spawner->credentials_fd < 0 || plan_unit(spawner->plan, unit)->secrets.count == 0)
+	if (spawner->credentials_fd < 0 || (plan_unit(spawner->plan, unit)->secrets.count == 0 &&
+					    plan_unit(spawner->plan, unit)->templates.count == 0))
 		return;
 	fresh_name(name, fresh, sizeof(fresh));
 	(void)directory_remove(spawner->credentials_fd, name, false);

@@ -204,7 +204,7 @@ static int lower(const struct spawner *spawner, enum low_fd which, int *fd)
 static int choose_files(struct child *child)
 {
 	const struct spawner *spawner = child->spawner;
-	bool has_secrets = child->unit->secrets.count > 0;
+	bool has_secrets = child->unit->secrets.count > 0 || child->unit->templates.count > 0;
 	int r;
 
 	child->null_fd = spawner->null_fd;

@@ -58,5 +58,8 @@ void parse_http_get(const struct parse *parse, void *target);	 /* struct probe *
 void parse_tcp_socket(const struct parse *parse, void *target);	 /* struct probe */
 void parse_probe_exec(const struct parse *parse, void *target);	 /* struct probe */
 
+/* parse_template.c; the key is the target's name */
+void parse_template(const struct parse *parse, void *target); /* struct templates */
+
 /* The lines of an exec value that start the program itself; false after an error was said. */
 bool parse_commands(const struct parse *parse, struct exec_lines *lines);

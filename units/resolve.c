@@ -8,6 +8,7 @@
 #include "lib/str.h"
 #include "units/environment.h"
 #include "units/shells.h"
+#include "units/templates.h"
 #include "units/users.h"
 #include "units/values.h"
 #include "units/words.h"
@@ -202,16 +203,21 @@ static void set_directory_variables(struct resolving *r)
 	}
 }
 
+static bool has_files(const struct unit *unit)
+{
+	for (size_t i = 0; i < unit->secrets.count; i++) {
+		if (unit->secrets.items[i].delivery == SECRET_FILE)
+			return true;
+	}
+	return unit->templates.count > 0;
+}
+
 static void set_credentials_variable(struct resolving *r)
 {
 	static const char placeholder[] = {UNIT_BYTE_CREDENTIALS, '\0'};
 
-	for (size_t i = 0; i < r->unit->secrets.count; i++) {
-		if (r->unit->secrets.items[i].delivery == SECRET_FILE) {
-			set_named(r, "CREDENTIALS_DIRECTORY", placeholder);
-			return;
-		}
-	}
+	if (has_files(r->unit))
+		set_named(r, "CREDENTIALS_DIRECTORY", placeholder);
 }
 
 static void pass_variables(struct resolving *r)
@@ -645,17 +651,14 @@ static void check_collisions(struct resolving *r, const struct secret *secret)
 static void check_changes(struct resolving *r)
 {
 	const struct secrets *list = &r->unit->secrets;
-	bool has_files = false;
 
-	for (size_t i = 0; i < list->count; i++) {
-		has_files = has_files || list->items[i].delivery == SECRET_FILE;
+	for (size_t i = 0; i < list->count; i++)
 		check_collisions(r, &list->items[i]);
-	}
-	if (r->unit->plan.on_change == CHANGE_SIGNAL && !has_files && list->count > 0)
+	if (r->unit->plan.on_change == CHANGE_SIGNAL && !has_files(r->unit) && list->count > 0)
 		report_warning(
 			&r->units->report, &list->items[0].at,
 			"OnChange=signal: reaches no secret of this unit, as the environment "
-			"of a running process cannot change: expected SecretFile=, or "
+			"of a running process cannot change: expected SecretFile=, [X-Templates] or "
 			"OnChange=restart");
 }
 
@@ -675,6 +678,7 @@ void resolve_unit(struct units *units, struct unit *unit)
 	for (size_t i = 0; i < unit->secrets.count; i++)
 		check_secret(&r, &unit->secrets.items[i]);
 	check_changes(&r);
+	templates_check(units, unit);
 	for (int phase = 0; phase < EXEC_PHASE_COUNT; phase++)
 		resolve_lines(&r, &unit->exec[phase]);
 	for (int kind = 0; kind < PROBE_KIND_COUNT; kind++)

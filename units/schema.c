@@ -278,6 +278,9 @@ static const struct {
 	{"X-Readiness", PROBE_READINESS},
 };
 
+/* Its keys are names of the user's. */
+static const char templates_section[] = "X-Templates";
+
 static struct probe *find_probe(struct unit *unit, const char *section)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(probe_sections); i++) {
@@ -443,6 +446,10 @@ void schema_apply(struct units *units, struct unit *unit, const char *section,
 			       units->request.hostname},
 	};
 
+	if (strcmp(section, templates_section) == 0) {
+		parse_template(&parse, &unit->templates);
+		return;
+	}
 	if (strcmp(section, "Install") == 0 || str_starts(item->key, "X-"))
 		return;
 	if (strcmp(section, "Unit") == 0 && apply_condition(&parse))
@@ -509,6 +516,7 @@ void schema_walk(void (*visit)(void *context, const char *section, const char *k
 		      directives[i].parse == parse_check_only ? SCHEMA_CHECKED : SCHEMA_HONOURED);
 	for (size_t i = 0; i < ARRAY_COUNT(probe_directives); i++)
 		visit(context, probes, probe_directives[i].key, SCHEMA_HONOURED);
+	visit(context, templates_section, "TARGET", SCHEMA_HONOURED);
 	for (size_t i = 0; i < ARRAY_COUNT(known); i++)
 		walk_words(&known[i], visit, context);
 	walk_conditions(visit, context);
@@ -516,8 +524,9 @@ void schema_walk(void (*visit)(void *context, const char *section, const char *k
 
 bool schema_enter(struct units *units, struct unit *unit, const struct lex_item *item)
 {
-	static const char *const names[] = {"Unit",	  "Service",	 "Socket",     "Install",
-					    "X-Holdfast", "X-Readiness", "X-Liveness", "X-Startup"};
+	static const char *const names[] = {"Unit",	  "Service",	"Socket",
+					    "Install",	  "X-Holdfast", "X-Readiness",
+					    "X-Liveness", "X-Startup",	templates_section};
 	static const char *const own[UNIT_KIND_COUNT] = {"Service", "", "Socket"};
 	const char *section = item->key;
 	uint32_t which;

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lib/template.h"
 #include "units/arena.h"
 #include "units/names.h"
 #include "units/report.h"
@@ -70,6 +71,20 @@ struct secret {
 };
 struct secrets {
 	struct secret *items;
+	size_t count, capacity;
+};
+
+/* A line of [X-Templates]. */
+struct template
+{
+	const char *target, *source;
+	enum template_format format;
+	bool is_json; /* the files' names say so: places stand within quotes */
+	uint32_t mode;
+	struct where at;
+};
+struct templates {
+	struct template *items;
 	size_t count, capacity;
 };
 
@@ -156,6 +171,7 @@ struct unit {
 	uint32_t keep_runtime;
 	struct scratches scratch;
 	struct secrets secrets;
+	struct templates templates;
 	struct probe probes[PROBE_KIND_COUNT];
 
 	/* [Socket] */

@@ -217,6 +217,25 @@ static struct plan_range add_secrets(struct writer *w, const struct secrets *lis
 	return range;
 }
 
+static struct plan_range add_templates(struct writer *w, const struct templates *list)
+{
+	struct plan_range range = begin_range(w, PLAN_TEMPLATES);
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct template *t = &list->items[i];
+		struct plan_template template = {
+			.target = add_string(w, t->target),
+			.source = add_string(w, t->source),
+			.format = t->format,
+			.flags = t->is_json ? TEMPLATE_IS_JSON : 0,
+			.mode = t->mode,
+		};
+		*(struct plan_template *)add_record(w, PLAN_TEMPLATES) = template;
+	}
+	range.count = (uint32_t)list->count;
+	return range;
+}
+
 static void add_sockets(struct writer *w, const struct unit *unit)
 {
 	const char *fd_name = unit->fd_name.text ? unit->fd_name.text : unit->name.full;
@@ -336,6 +355,7 @@ static void fill_lists(struct writer *w, struct plan_unit *plan, const struct un
 	plan->directories = add_directories(w, unit);
 	plan->scratch = add_scratch(w, &unit->scratch);
 	plan->secrets = add_secrets(w, &unit->secrets);
+	plan->templates = add_templates(w, &unit->templates);
 }
 
 static void add_unit(struct writer *w, const struct unit *unit)
