@@ -88,12 +88,12 @@ class Reader(threading.Thread):
 
 class Bed:
     def __init__(self, directory, n_units=1, log_format="json", ring_bytes=1 << 20, uid=NO_ID,
-                 output_fd=None, program=None, user=None):
+                 output_fd=None, program=None, user=None, n_secrets=0):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         made = subprocess.run([f"{harness.APPS}/logbed", directory, str(n_units), log_format,
-                               str(ring_bytes), str(uid)], check=True, capture_output=True, text=True)
+                               str(ring_bytes), str(uid), str(n_secrets)], check=True, capture_output=True, text=True)
         self.slots_at, self.slot_step, *self.table_at = (int(n) for n in made.stdout.split())
         self.program = program or f"{harness.BIN}/holdfast-log"
         self.user = user
@@ -105,6 +105,8 @@ class Bed:
             self.output_read, output_fd = os.pipe()
         self.plan = os.open(f"{directory}/plan", os.O_RDONLY)
         self.board = os.open(f"{directory}/board", os.O_RDWR)
+        self.fingerprints = os.open(f"{directory}/fingerprints", os.O_RDONLY)
+        self.key = os.open(f"{directory}/key", os.O_RDONLY)
         self.ring = os.memfd_create("ring")
         self.capture = os.memfd_create("capture")
         self.output = output_fd
@@ -116,7 +118,8 @@ class Bed:
 
     def _make_store(self, path):
         entries = [("PLAN_PUBLIC", 0, self.plan), ("BOARD_PUBLIC", 0, self.board),
-                   ("RING", 0, self.ring), ("CAPTURE", 0, self.capture)]
+                   ("RING", 0, self.ring), ("CAPTURE", 0, self.capture),
+                   ("FINGERPRINTS_READ", 0, self.fingerprints), ("FINGERPRINT_KEY", 0, self.key)]
         if self.output >= 0:
             entries.append(("OUTPUT", 0, self.output))
         entries += [("PIPE_READ", i, read) for i, (read, _) in enumerate(self.pipes)]
@@ -187,7 +190,8 @@ class Bed:
         if self.reader:
             self.reader.join(harness.DEADLINE)
         fds = {fd for pair in self.pipes for fd in pair}
-        fds |= {self.plan, self.board, self.ring, self.capture, self.table}
+        fds |= {self.plan, self.board, self.ring, self.capture, self.table,
+                self.fingerprints, self.key}
         if self.output_read is not None:
             fds.add(self.output_read)
         for fd in fds:

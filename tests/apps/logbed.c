@@ -1,7 +1,7 @@
 /*
- * TESTS: lib/io.c lib/fd.c lib/sys.c lib/str.c lib/clock.c lib/plan.c lib/board.c lib/store.c
+ * TESTS: lib/fingerprint.c lib/siphash.c lib/unescape.c lib/io.c lib/fd.c lib/sys.c lib/str.c lib/clock.c lib/plan.c lib/board.c lib/store.c
  *
- * logbed DIR N_UNITS json|plain|raw RING_BYTES UID
+ * logbed DIR N_UNITS json|plain|raw RING_BYTES UID N_SECRETS
  *
  * Makes what holdfast-log reads: DIR/plan with the units unit-0000.service and on, DIR/board, and in
  * DIR/store the store's table without entries. Prints where in the board the pid of the first
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/board.h"
+#include "lib/fingerprint.h"
 #include "lib/io.h"
 #include "lib/plan.h"
 #include "lib/store.h"
@@ -101,12 +102,35 @@ static void make_store(void)
 	check(io_write_all(create("store"), table, sizeof(*table)), "writing the store");
 }
 
+/* DIR/fingerprints and DIR/key: of the values "secret-0000-of-some-length" and on. */
+static void make_fingerprints(uint32_t n_secrets)
+{
+	struct fingerprint_key key;
+	struct fingerprints table;
+	struct fingerprint_run run;
+	char value[48];
+	int fd = create("fingerprints"), key_fd = create("key");
+
+	check(fingerprint_draw_key(&key), "the key");
+	check(io_write_all(key_fd, &key, sizeof(key)), "writing the key");
+	check(fingerprint_format(fd, n_secrets, 1), "the table");
+	check(fingerprint_map(fd, key_fd, true, &table), "mapping the table");
+	fingerprint_begin(&table, "unit-0000.service", &run);
+	for (uint32_t i = 0; i < n_secrets; i++) {
+		(void)snprintf(value, sizeof(value), "secret-%04u-of-some-length", i);
+		check(fingerprint_add(&run, value, strlen(value)) == FINGERPRINT_ADDED ? 0 : -1,
+		      value);
+	}
+	fingerprint_end(&run);
+}
+
 int main(int argc, char **argv)
 {
 	struct board board;
 
-	if (argc != 6 || chdir(argv[1]) < 0) {
-		fprintf(stderr, "usage: logbed DIR N_UNITS json|plain|raw RING_BYTES UID\n");
+	if (argc != 7 || chdir(argv[1]) < 0) {
+		fprintf(stderr,
+			"usage: logbed DIR N_UNITS json|plain|raw RING_BYTES UID N_SECRETS\n");
 		return 64;
 	}
 	uint32_t n_units = (uint32_t)strtoul(argv[2], NULL, 10);
@@ -116,6 +140,7 @@ int main(int argc, char **argv)
 	check(board_format(fd, n_units), "board_format");
 	check(board_map(fd, true, &board), "board_map");
 	make_store();
+	make_fingerprints((uint32_t)strtoul(argv[6], NULL, 10));
 	printf("%zu %zu %zu %zu\n",
 	       (size_t)((char *)&board.slots[0][SLOT_MAIN] - (char *)board.header),
 	       sizeof(board.slots[0]), offsetof(struct store_table, capacity),

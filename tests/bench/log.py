@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """holdfast-log's throughput beside cat's: the same bytes from a pipe to a pipe that is read to its
-end. Prints MB of input a second, CPU seconds a GB, and both as ratios to cat.
+end. Prints MB of input a second, CPU seconds a GB, and both as ratios to cat; then the same with 10
+and 1000 secrets to look for, none of which is in the lines, as ratios to none.
 """
 import os
 import resource
@@ -16,6 +17,7 @@ import logbed
 TOTAL = 256 << 20
 PLAIN = b"2026-01-01 12:00:00 INFO  handled GET /api/orders/12345 in 12.3 ms with status 200 for client 10\n"
 STRUCTURED = b'{"level":"info","msg":"handled","method":"GET","path":"/api/orders/12345","status":200,"ms":12.3}\n'
+ESCAPED = b'{"level":"info","msg":"said \\"handled\\"","path":"\\/api\\/orders","trace":"a\\n\\tb\\n\\tc"}\n'
 
 
 def write_chunks(fd, line, total):
@@ -65,9 +67,9 @@ def measure_cat(line):
     return result
 
 
-def measure_log(line, log_format):
+def measure_log(line, log_format, n_secrets=0):
     with tempfile.TemporaryDirectory() as directory:
-        bed = logbed.Bed(directory, log_format=log_format, ring_bytes=8 << 20)
+        bed = logbed.Bed(directory, log_format=log_format, ring_bytes=8 << 20, n_secrets=n_secrets)
         bed.start()
         result = measure(bed.unit(0), bed.output_read, bed.log.pid, line)
         dropped = bed.emission()["n_dropped"]
@@ -84,6 +86,15 @@ def main():
             (speed, cpu, total), dropped = measure_log(line, log_format)
             print(f"{log_format + ', ' + name:28}{speed:8.0f}{cpu:10.2f}{speed / base[0]:8.2f}"
                   f"{cpu / max(base[1], 0.01):8.1f}{total / 1e6:8.0f}{dropped:9}")
+    print(f"\n{'':28}{'MB/s':>8}{'CPU s/GB':>10}{'x none':>8}{'CPU x':>8}")
+    for name, line in (("plain lines", PLAIN), ("JSON lines", STRUCTURED), ("escaped JSON", ESCAPED)):
+        base = None
+        for n_secrets in (0, 10, 1000):
+            # In turns with others on the machine: the best of three.
+            (speed, cpu, _), _ = max(measure_log(line, "json", n_secrets) for _ in range(3))
+            base = base or (speed, cpu)
+            label = f"{n_secrets} secrets, {name}"
+            print(f"{label:28}{speed:8.0f}{cpu:10.2f}{speed / base[0]:8.2f}{cpu / base[1]:8.2f}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"largest child: {peak} kB resident")
 
