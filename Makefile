@@ -45,8 +45,11 @@ SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secr
                              lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
-holdfast-secrets-remote_SRCS := secrets/remote.c secrets/secmem.c secrets/address.c secrets/http.c \
-                             secrets/decode.c secrets/state.c lib/landlock.c $(SECRETS)
+holdfast-secrets-remote_SRCS := secrets/remote.c secrets/shared.c secrets/secmem.c secrets/address.c secrets/http.c \
+                             secrets/decode.c secrets/state.c lib/landlock.c \
+                             secrets/lease.c secrets/vault.c secrets/vaultauth.c \
+                             secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \
+                             secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c lib/template.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)

@@ -201,6 +201,10 @@ static int set_tls(struct http_call *call)
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
 	if (!tls)
 		return 0;
+	if (tls->is_unverified) {
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
+		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
 	if (tls->ca_pem) {
 		blob.data = (void *)(uintptr_t)tls->ca_pem;
 		blob.len = tls->ca_length;
@@ -251,6 +255,7 @@ static void set_options(struct http_call *call, uint32_t left_ms)
 	(void)curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	(void)curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)MAX(timeout, 1U));
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)MAX(connect, 1U));
+	(void)curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, (long)call->is_once);
 	(void)curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	(void)curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
@@ -294,7 +299,7 @@ static void forget_reply(struct http_call *call)
 /* Later, when there is time for it. */
 static void put_off(struct http_call *call, enum secret_outcome outcome, bool is_now)
 {
-	unsigned max = call->attempts_max ? call->attempts_max : ATTEMPTS_MAX;
+	unsigned max = call->is_once ? 1 : call->attempts_max ? call->attempts_max : ATTEMPTS_MAX;
 	uint32_t wait = is_now ? 0 : http_jitter_ms(call->attempts - 1);
 
 	if (call->retry_after_s >= 0) {

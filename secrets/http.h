@@ -35,6 +35,7 @@ struct http_tls {
 	const char *certificate_pem, *key_pem; /* of the client */
 	size_t certificate_length, key_length;
 	const char *server_name; /* that its certificate has, where the URL's host is another */
+	bool is_unverified;	 /* its certificate is not checked: the image's file said so */
 };
 
 struct http_call {
@@ -53,6 +54,9 @@ struct http_call {
 	uint32_t timeout_ms, connect_ms; /* of one attempt; 10 s and 4 s */
 	uint32_t reply_max;		 /* 8 MiB */
 	unsigned attempts_max;		 /* 8 */
+	/* Sent once: not again by us, nor by libcurl, which repeats what it sent over a connection that
+	 * turns out to be closed. */
+	bool is_once;
 
 	/* The result. SECRET_OK: reply and status are there, and judge called them final; else why
 	 * is a sentence without a value in it. status is 0 when no reply came. */

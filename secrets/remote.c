@@ -1,27 +1,19 @@
-#include "secrets/remote.h"
-
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/event.h"
-#include "lib/fd.h"
-#include "lib/io.h"
 #include "lib/landlock.h"
 #include "secrets/decode.h"
 #include "secrets/http.h"
 #include "secrets/provider.h"
 #include "secrets/run.h"
-#include "secrets/secmem.h"
+#include "secrets/shared.h"
 #include "secrets/source.h"
+#include "secrets/vault.h"
 
 #include "gen/secrets/remote-filter.h"
-
-struct state remote_state;
 
 /* What a resolver and TLS read while they work. Whatever a setting names was read before. */
 static const char *const readable[] = {
@@ -46,29 +38,6 @@ static const char *const readable[] = {
 	"/usr/share/zoneinfo",
 	"/etc/localtime",
 };
-
-char *remote_read_file(const char *path, size_t max, size_t *ret_length, struct strbuf *why)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0) {
-		strbuf_addf(why, "%s cannot be read by uid %u: %s", path, (unsigned)geteuid(),
-			    strerror(errno));
-		return NULL;
-	}
-	CLEANUP(secmem_freep) char *data = secmem_alloc(max + 2);
-	ssize_t n = S_ISREG(st.st_mode) && data ? io_read_full(fd, data, max + 1) : -EINVAL;
-	if (n < 0 || (size_t)n > max) {
-		strbuf_addf(why, "%s is no file of at most %zu bytes", path, max);
-		return NULL;
-	}
-	data[n] = '\0';
-	char *result = data;
-	data = NULL;
-	*ret_length = (size_t)n;
-	return result;
-}
 
 static int remote_begin(struct run *run)
 {
@@ -109,7 +78,7 @@ static void remote_finish(struct run *run)
 }
 
 /* Each of them is asked for its references in this order. */
-static const struct provider *const providers[] = {&source_provider, NULL};
+static const struct provider *const providers[] = {&source_provider, &vault_provider, NULL};
 
 const struct secrets_program secrets_program = {
 	.name = "holdfast-secrets-remote",

@@ -246,7 +246,8 @@ static void say_failure(const struct run *run, const struct secret *secret, enum
 /* Whether the value that the unit has already stays, since no better one can be had. */
 static bool keep_old(struct run *run, struct secret *secret)
 {
-	if (run->request.head.operation != SECRETS_REFRESH || !run_give_old(run, secret, NULL))
+	if (run->request.head.operation != SECRETS_REFRESH || secret->is_over ||
+	    !run_give_old(run, secret, NULL))
 		return false;
 	secret->report->flags |= SECRETREPORT_ITEM_KEPT;
 	run->report.flags |= SECRETREPORT_KEPT;

@@ -29,6 +29,7 @@ struct secret {
 	struct secretreport_item *report;
 	uint32_t index;
 	bool is_done; /* given, failed, or absent */
+	bool is_over; /* the value that the unit has is good no more: it is not kept */
 	void *mine;   /* the provider's */
 };
 

@@ -110,6 +110,9 @@ static const struct key {
 	{"VaultTokenFile", "HOLDFAST_VAULT_TOKEN_FILE", check_path, 0, 0},
 	{"VaultJwtFile", "HOLDFAST_VAULT_JWT_FILE", check_path, 0, 0},
 	{"VaultIamServerId", "HOLDFAST_VAULT_IAM_SERVER_ID", check_word, 0, 0},
+	{"VaultWrapped", "HOLDFAST_VAULT_WRAPPED", check_bool, 0, 0},
+	{"VaultWrappedPath", "HOLDFAST_VAULT_WRAPPED_PATH", check_word, 0, 0},
+	{"VaultSkipVerify", "VAULT_SKIP_VERIFY", check_bool, 0, 0},
 	{"FetchTimeoutSec", NULL, NULL, offsetof(struct conf, fetch_timeout_us), USEC_PER_SEC},
 	{"ChangeSplaySec", NULL, NULL, offsetof(struct conf, change_splay_us), 0},
 };

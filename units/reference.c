@@ -106,8 +106,18 @@ static const char *skip_vault_path(const char *rest, bool *ret_is_valid)
 			return at;
 		has_mount = has_mount || at + 1 < end;
 	}
-	*ret_is_valid = has_mount;
+	*ret_is_valid = has_mount && end[-1] != '/';
 	return end;
+}
+
+/* "?version=N", where it stands; the sign behind it. */
+static const char *skip_vault_version(const char *at, bool *ret_is_valid)
+{
+	if (*at != '?')
+		return at;
+	const char *name = "?version=", *digits = at + strlen(name);
+	*ret_is_valid = str_starts(at, name) && *digits >= '1' && *digits <= '9';
+	return *ret_is_valid ? digits + strspn(digits, "0123456789") : at;
 }
 
 static const char *fault_of_vault(const char *rest)
@@ -115,7 +125,9 @@ static const char *fault_of_vault(const char *rest)
 	bool is_valid;
 	const char *end = skip_vault_path(rest, &is_valid);
 
-	if (!is_valid || *end != '#' || end[-1] == '/')
+	if (is_valid)
+		end = skip_vault_version(end, &is_valid);
+	if (!is_valid || *end != '#')
 		return end;
 	return end[1] ? NULL : end + 1;
 }
@@ -125,6 +137,8 @@ static const char *fault_of_vault_path(const char *rest)
 	bool is_valid;
 	const char *end = skip_vault_path(rest, &is_valid);
 
+	if (is_valid)
+		end = skip_vault_version(end, &is_valid);
 	return is_valid && *end == '\0' ? NULL : end;
 }
 
@@ -151,7 +165,7 @@ static const struct scheme {
 	 {0},
 	 true},
 	{"vault:",
-	 {"vault:MOUNT/PATH#KEY", fault_of_vault},
+	 {"vault:MOUNT/PATH#KEY or vault:MOUNT/PATH?version=N#KEY", fault_of_vault},
 	 {"vault:MOUNT/PATH, of which every key is taken", fault_of_vault_path},
 	 true},
 };

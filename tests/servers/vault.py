@@ -294,7 +294,7 @@ class Vault:
             raise Refused(400, "lease expired")
         if not lease.renewable:
             raise Refused(400, "lease is not renewable")
-        wanted = int(request.body.get("increment") or lease.ttl)
+        wanted = _seconds(request.body.get("increment"), lease.ttl)
         left = max(0, int(lease.issued + lease.max_ttl - self.now()))
         granted, warnings = min(wanted, left), None
         if granted < wanted:
@@ -340,7 +340,7 @@ class Vault:
         token = self.caller(request)
         if not token.renewable:
             raise Refused(400, "lease is not renewable")
-        wanted = token.period or int(request.body.get("increment") or token.ttl)
+        wanted = token.period or _seconds(request.body.get("increment"), token.ttl)
         left = max(0, int(token.issued + token.max_ttl - self.now()))
         granted, warnings = (wanted, None) if token.period else (min(wanted, left), None)
         if granted < wanted:
@@ -447,6 +447,11 @@ def verify_sts(url, headers, body, credentials):
 
 def _database_user():
     return {"username": "v-app-" + secrets.token_hex(6), "password": "pw-" + secrets.token_urlsafe(12)}
+
+
+def _seconds(text, default):
+    """3600, "3600" and "3600s", as Vault takes durations."""
+    return int(str(text or default).removesuffix("s").split(".")[0])
 
 
 def _stamp(seconds):

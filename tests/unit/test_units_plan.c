@@ -666,6 +666,12 @@ static void test_secrets_that_are_refused(void **state)
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A vault:kv/../a#k", "expected vault:MOUNT/PATH#KEY", 4, 18,
 		 DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/a?version=0#k", "expected vault:MOUNT/PATH#KEY",
+		 4, 20, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/a?version=2", "expected vault:MOUNT/PATH#KEY", 4,
+		 30, DIAG_ERROR},
+		{"[X-Holdfast]\nSecret=A vault:kv/a?list=1#k", "expected vault:MOUNT/PATH#KEY", 4,
+		 20, DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A vault:kv/a#", "expected vault:MOUNT/PATH#KEY", 4, 21,
 		 DIAG_ERROR},
 		{"[X-Holdfast]\nSecret=A http://x", "expected a reference", 4, 10, DIAG_ERROR},
@@ -721,12 +727,13 @@ static void test_remote_secrets(void **state)
 
 	(void)state;
 	tree_units(&tree, "a.service");
-	tree_unit(&tree, "a.service",
-		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A ssm:/app/a:12\n"
-		  "Secret=B ssm:arn:aws:ssm:eu-west-1:123456789012:parameter/app/b:current\n"
-		  "SecretFile=c asm:app/api-Ab1@x#key.1@AWSPREVIOUS\nSecretFd=D vault:kv/app/d#k\n"
-		  "SecretPath=ssm:/app/\nSecretPath=vault:kv/app/all optional\nConfig=E env:HOME "
-		  "optional\nOnChange=signal:HUP\nRefresh=5min\n");
+	tree_unit(
+		&tree, "a.service",
+		"[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A ssm:/app/a:12\n"
+		"Secret=B ssm:arn:aws:ssm:eu-west-1:123456789012:parameter/app/b:current\n"
+		"SecretFile=c asm:app/api-Ab1@x#key.1@AWSPREVIOUS\nSecretFd=D vault:kv/app/d?version=12#k\n"
+		"SecretPath=ssm:/app/\nSecretPath=vault:kv/app/all optional\nConfig=E env:HOME "
+		"optional\nOnChange=signal:HUP\nRefresh=5min\n");
 	tree_write(&tree, "etc/holdfast/holdfast.conf",
 		   "[Secrets]\nRegion=eu-west-1\nEndpointUrlSsm=https://a/\nRegion=us-east-1\n"
 		   "VaultAuth=kubernetes\nUseFipsEndpoint=yes\nEndpointUrlSsm=\n"

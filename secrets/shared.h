@@ -2,6 +2,7 @@
 /*
  * What all providers of holdfast-secrets-remote share: the helper's memory between its runs.
  */
+#include "lib/str.h"
 #include "secrets/state.h"
 
 /* Loaded before the first provider is prepared, saved after the last has fetched. */
@@ -9,5 +10,4 @@ extern struct state remote_state;
 
 /* Reads a whole small file (a token, a certificate) while we may: memory for secmem_free, NUL-ended,
  * or NULL with a sentence in why. */
-struct strbuf;
 char *remote_read_file(const char *path, size_t max, size_t *ret_length, struct strbuf *why);

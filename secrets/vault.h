@@ -1,0 +1,5 @@
+#pragma once
+/* vault:MOUNT/PATH#KEY, of HashiCorp Vault and OpenBao. */
+#include "secrets/provider.h"
+
+extern const struct provider vault_provider;
