@@ -90,4 +90,6 @@ int listen_open(struct boot *boot);
 int sockets_open(struct boot *boot);
 int secrets_open(struct boot *boot);
 int cgroup_prepare(struct boot *boot);
+int report_kernel(struct boot *boot);
+int report_shells(struct boot *boot);
 int files_make(struct boot *boot);

@@ -31,7 +31,7 @@ static int (*const steps[])(struct boot *boot) = {
 	limits_check,	root_prove,	     writes_report,	     scratch_mount,
 	folders_make,	directories_prepare, files_choose_directory, credentials_prepare,
 	notify_open,	listen_open,	     sockets_open,	     secrets_open,
-	cgroup_prepare, files_make,
+	cgroup_prepare, report_kernel,	     report_shells,	     files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

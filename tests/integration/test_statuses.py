@@ -125,6 +125,27 @@ class Statuses(instance.Case):
         said = next(json.loads(line) for line in run.text.splitlines() if '"limits"' in line)
         self.assertEqual(said["limits"][resource.RLIMIT_NOFILE], [20, 4096])
 
+    def protections(self, **options):
+        run = self.instance({"a.service": self.service_text("-e", "0")}, ["a.service"], **options)
+        self.assertEqual(run.wait(), 0, run.text)
+        return {e["name"]: (e["level"], e["msg"]) for e in run.events("protection")}
+
+    def test_what_the_kernel_took_away_is_said(self):
+        self.assertNotIn("clone3", self.protections()["kernel"][1])
+        for error in ((), ("-e",)):
+            level, text = self.protections(wrap=(f"{harness.APPS}/enosys", *error, "clone3",
+                                                 "pidfd_open", "--"))["kernel"]
+            self.assertEqual(level, "reduced")
+            self.assertRegex(text, r"^kernel: reduced; without clone3, pidfd_open(, landlock)?: ")
+
+    def test_how_far_shells_are_refused_is_said(self):
+        level, text = self.protections()["shells"]
+        self.assertEqual(level, "reduced")
+        self.assertIn("refused in units; nothing keeps who enters from outside", text)
+        level, text = self.protections(conf="[Holdfast]\nShells=warn\n")["shells"]
+        self.assertEqual(level, "none")
+        self.assertIn("warned of in units", text)
+
     def test_a_writable_root_that_is_accepted_is_left_alone(self):
         run = self.instance({"a.service": self.service_text("-e", "0")}, ["a.service"])
         self.assertEqual(run.wait(), 0, run.text)
