@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "lib/cleanup.h"
+#include "lib/fingerprint.h"
 #include "lib/str.h"
 #include "units/environment.h"
 #include "units/shells.h"
@@ -628,6 +629,29 @@ static void check_secret(struct resolving *r, const struct secret *secret)
 	}
 }
 
+/* In an image's tree the value may be at hand; at boot whoever fetches it says so. */
+static void check_length(struct resolving *r, const struct secret *secret)
+{
+	const struct report *report = &r->units->report;
+	char *text;
+	size_t length;
+
+	if ((secret->flags & SECRET_IS_CONFIG) || report->is_offline ||
+	    r->units->request.environment || !str_starts(secret->reference, "file:") ||
+	    source_read(&r->units->source, strchr(secret->reference, ':') + 1, 2 * FINGERPRINT_MIN,
+			&text, &length) < 0)
+		return;
+	while (length > 0 && (text[length - 1] == '\n' || text[length - 1] == '\r'))
+		length--;
+	if (length < FINGERPRINT_MIN)
+		report_warning(
+			&r->units->report, &secret->at,
+			"%s: its value has %zu bytes, and where a service prints it, it cannot "
+			"be hidden: %d or more can be",
+			secret->name, length, FINGERPRINT_MIN);
+	explicit_bzero(text, length);
+}
+
 /* A secret takes the place of a variable of that name: said, as one of the two is not needed. */
 static void check_collisions(struct resolving *r, const struct secret *secret)
 {
@@ -677,6 +701,8 @@ void resolve_unit(struct units *units, struct unit *unit)
 	resolve_paths(&r);
 	for (size_t i = 0; i < unit->secrets.count; i++)
 		check_secret(&r, &unit->secrets.items[i]);
+	for (size_t i = 0; i < unit->secrets.count; i++)
+		check_length(&r, &unit->secrets.items[i]);
 	check_changes(&r);
 	templates_check(units, unit);
 	for (int phase = 0; phase < EXEC_PHASE_COUNT; phase++)

@@ -57,6 +57,15 @@ class CommandLine(Check):
             self.assertEqual(done.returncode, 78, line)
             self.assertIn(f"a.service:{place}: error: ", done.stdout)
 
+    def test_a_secret_that_is_too_short_to_be_hidden_is_said(self):
+        for value, secret, warned in (("1234567\n", "Secret=A", True), ("12345678", "Secret=A", False),
+                                      ("x" * 100, "SecretFile=A", False), ("1234567\n", "Config=A", False)):
+            self.image(a_service=GOOD + f"[X-Holdfast]\n{secret} file:/etc/a\n")
+            self.write("etc/a", value)
+            done = self.run_check("--root", self.dir)
+            self.assertEqual(done.returncode, 0, done.stdout)
+            self.assertEqual("A: its value has 7 bytes" in done.stdout, warned, done.stdout)
+
     def test_strict_makes_unknown_keys_errors(self):
         self.image(a_service=GOOD + "Restrat=no\nCPUQuota=1%\n")
         self.assertEqual(self.run_check("--root", self.dir).returncode, 0)
