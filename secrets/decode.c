@@ -296,7 +296,7 @@ static bool object_is_clear(const cJSON *object)
 	const char **names = secmem_zalloc(n, sizeof(*names));
 	if (!names)
 		return false;
-	cJSON_ArrayForEach(child, object) names[i++] = child->string;
+	decode_each(child, object) names[i++] = child->string;
 	bool is_clear = names_differ(names, n);
 	secmem_free(names);
 	return is_clear;
@@ -309,7 +309,7 @@ static bool tree_is_clear(const cJSON *tree)
 
 	if (!object_is_clear(tree))
 		return false;
-	cJSON_ArrayForEach(child, tree)
+	decode_each(child, tree)
 	{
 		if (!tree_is_clear(child))
 			return false;

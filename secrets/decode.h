@@ -31,6 +31,15 @@ bool decode_check(const char *text, size_t length, struct strbuf *why);
 /* The tree of such a text, or NULL with a sentence in why. cJSON_Delete frees (and wipes) it. */
 cJSON *decode_parse(const char *text, size_t length, struct strbuf *why);
 
+static inline const cJSON *decode_first(const cJSON *list)
+{
+	return list ? list->child : NULL;
+}
+
+/* Walks an array's elements or an object's members; list may be NULL. */
+#define decode_each(element, list) \
+	for ((element) = decode_first(list); (element); (element) = (element)->next)
+
 /* Members of an object, by exact name; NULL (and false) when it is not there or something else. */
 const cJSON *decode_member(const cJSON *object, const char *name);
 const char *decode_string(const cJSON *object, const char *name);

@@ -306,8 +306,8 @@ static void put_off(struct http_call *call, enum secret_outcome outcome, bool is
 		wait = MAX(wait, MAX((uint32_t)call->retry_after_s * 1000, RETRY_AFTER_MIN_MS));
 		run_retry_after(http.run, wait);
 	}
+	call->outcome = outcome;
 	if (call->attempts >= max || run_left_ms(http.run, UINT32_MAX) <= wait) {
-		call->outcome = outcome;
 		call->is_done = true;
 		return;
 	}
@@ -350,13 +350,16 @@ static void start(struct http_call *call)
 {
 	uint32_t left_ms = run_left_ms(http.run, UINT32_MAX);
 
+	/* What was wrong the last time says more than that the time is over. */
+	if (left_ms == 0 && call->attempts > 0)
+		call->is_done = true;
+	else if (left_ms == 0)
+		give_up(call, SECRET_UNREACHABLE, "there was no time left for it");
+	if (call->is_done)
+		return;
 	forget_reply(call);
 	call->error[0] = '\0';
 	call->attempts++;
-	if (left_ms == 0) {
-		give_up(call, SECRET_UNREACHABLE, "there was no time left for it");
-		return;
-	}
 	call->easy = curl_easy_init();
 	if (!call->easy) {
 		give_up(call, SECRET_FAILED, "out of memory");
@@ -471,57 +474,79 @@ static void reap(void)
 	}
 }
 
-/* Starts what is due. How many fly; when the next is due. */
-static size_t start_due(struct http_call *calls, size_t n, uint64_t *ret_next_us)
+/* Starts what is due, as far as there are connections for it. */
+static void start_due(struct http_call *const *calls, size_t n)
 {
 	size_t n_flying = 0;
 	uint64_t now = clock_now_us();
 
-	*ret_next_us = USEC_INFINITY;
 	for (size_t i = 0; i < n; i++)
-		n_flying += calls[i].is_flying;
-	for (size_t i = 0; i < n; i++) {
-		struct http_call *call = &calls[i];
-		if (call->is_done || call->is_flying)
+		n_flying += calls[i]->is_flying;
+	for (size_t i = 0; i < n && n_flying < HTTP_CONNECTIONS; i++) {
+		struct http_call *call = calls[i];
+		if (call->is_done || call->is_flying || call->due_us > now)
 			continue;
-		if (call->due_us <= now && n_flying < HTTP_CONNECTIONS) {
-			start(call);
-			if (call->is_done)
-				forget_attempt(call);
-			n_flying += call->is_flying;
-		}
-		if (!call->is_done && !call->is_flying)
-			*ret_next_us = MIN(*ret_next_us, call->due_us);
+		start(call);
+		if (call->is_done)
+			forget_attempt(call);
+		n_flying += call->is_flying;
 	}
-	return n_flying;
 }
 
-static bool all_done(const struct http_call *calls, size_t n)
+/* Until something is due that a connection is free for; what flies wakes the poll by itself. */
+static int wait_ms(struct http_call *const *calls, size_t n)
+{
+	uint64_t next_us = USEC_INFINITY;
+	size_t n_flying = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		n_flying += calls[i]->is_flying;
+		if (!calls[i]->is_done && !calls[i]->is_flying)
+			next_us = MIN(next_us, calls[i]->due_us);
+	}
+	int wait = clock_poll_ms(n_flying < HTTP_CONNECTIONS ? next_us : USEC_INFINITY);
+	return wait < 0 || wait > 1000 ? 1000 : wait;
+}
+
+static bool all_done(struct http_call *const *calls, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		if (!calls[i].is_done)
+		if (!calls[i]->is_done)
 			return false;
 	}
 	return true;
 }
 
-void http_run(struct http_call *calls, size_t n)
+void http_run_list(struct http_call *const *calls, size_t n)
 {
-	uint64_t next_us;
 	int n_running;
 
-	while (!all_done(calls, n)) {
-		size_t n_flying = start_due(calls, n, &next_us);
+	for (;;) {
+		start_due(calls, n);
 		(void)curl_multi_perform(http.multi, &n_running);
 		reap();
 		if (all_done(calls, n))
-			break;
-		/* With all connections in use the next one that ends starts the next call. */
-		uint64_t until = n_flying < HTTP_CONNECTIONS ? next_us : USEC_INFINITY;
-		int wait = clock_poll_ms(until);
-		(void)curl_multi_poll(http.multi, NULL, 0, wait < 0 || wait > 1000 ? 1000 : wait,
-				      NULL);
+			return;
+		(void)curl_multi_poll(http.multi, NULL, 0, wait_ms(calls, n), NULL);
 	}
+}
+
+void http_run(struct http_call *calls, size_t n)
+{
+	struct http_call *one = calls;
+
+	if (n == 1) {
+		http_run_list(&one, 1);
+		return;
+	}
+	struct http_call **list = secmem_zalloc(n, sizeof(*list));
+	for (size_t i = 0; list && i < n; i++)
+		list[i] = &calls[i];
+	if (list)
+		http_run_list(list, n);
+	for (size_t i = 0; !list && i < n; i++)
+		give_up(&calls[i], SECRET_FAILED, "out of memory");
+	secmem_free(list);
 }
 
 void http_call_finish(struct http_call *call)

@@ -86,8 +86,9 @@ void http_finish(void);
 /* "Name: value" for the attempt that is being prepared. -EINVAL for CR or LF in it, -ENOMEM. */
 int http_header(struct http_call *call, const char *name, const char *value);
 
-/* Makes all n calls. */
+/* Makes all n calls, in an array or in a list of pointers. */
 void http_run(struct http_call *calls, size_t n);
+void http_run_list(struct http_call *const *calls, size_t n);
 void http_call_finish(struct http_call *call);
 
 /* Retry on 429, 412, and 5xx but 501; all else is final. */

@@ -5,12 +5,15 @@
 #include "lib/cleanup.h"
 #include "lib/event.h"
 #include "lib/landlock.h"
+#include "secrets/asm.h"
+#include "secrets/aws.h"
 #include "secrets/decode.h"
 #include "secrets/http.h"
 #include "secrets/provider.h"
 #include "secrets/run.h"
 #include "secrets/shared.h"
 #include "secrets/source.h"
+#include "secrets/ssm.h"
 #include "secrets/vault.h"
 
 #include "gen/secrets/remote-filter.h"
@@ -73,12 +76,15 @@ static void remote_finish(struct run *run)
 		event_emit(EVENT_WARNING, "secrets-state", run->request.head.unit,
 			   "what is to be remembered for the next run cannot be written: %s",
 			   strerror(-r));
+	aws_finish();
 	state_finish(&remote_state);
 	http_finish();
 }
 
 /* Each of them is asked for its references in this order. */
-static const struct provider *const providers[] = {&source_provider, &vault_provider, NULL};
+static const struct provider *const providers[] = {
+	&source_provider, &ssm_provider, &asm_provider, &vault_provider, NULL,
+};
 
 const struct secrets_program secrets_program = {
 	.name = "holdfast-secrets-remote",

@@ -331,9 +331,22 @@ static bool give_old_path(struct run *run, struct secret *secret)
 	return true;
 }
 
-bool run_give_old(struct run *run, struct secret *secret, const char *version)
+bool run_old_value(const struct run *run, const struct secret *secret, const char **ret_value,
+		   size_t *ret_length)
 {
 	struct secretfile_record record;
+
+	if (!run->old || secretfile_find(run->old, run->old_size, secret->item.name, &record) <= 0)
+		return false;
+	*ret_value = record.value;
+	*ret_length = record.value_length;
+	return true;
+}
+
+bool run_give_old(struct run *run, struct secret *secret, const char *version)
+{
+	const char *value;
+	size_t length;
 
 	if (!run->old)
 		return false;
@@ -341,11 +354,11 @@ bool run_give_old(struct run *run, struct secret *secret, const char *version)
 		if (!give_old_path(run, secret))
 			return false;
 	} else {
-		if (secretfile_find(run->old, run->old_size, secret->item.name, &record) <= 0 ||
-		    collect_add(&run->values, secret->index, secret->item.name, NULL, record.value,
-				record.value_length) < 0)
+		if (!run_old_value(run, secret, &value, &length) ||
+		    collect_add(&run->values, secret->index, secret->item.name, NULL, value,
+				length) < 0)
 			return false;
-		secret->report->length = record.value_length;
+		secret->report->length = (uint32_t)length;
 	}
 	secretreport_set_version(secret->report, version ? version : "");
 	secret->is_done = true;

@@ -83,6 +83,10 @@ void run_fail_all(struct run *run, const struct provider *provider, enum secret_
  * it is not in there, and must be fetched. */
 bool run_give_old(struct run *run, struct secret *secret, const char *version);
 
+/* The value that the unit has now of an item that names one; borrowed. False: it has none. */
+bool run_old_value(const struct run *run, const struct secret *secret, const char **ret_value,
+		   size_t *ret_length);
+
 /* The name of secret fits how it is delivered: a variable, or one file in a directory. */
 bool run_name_fits(const struct secretrequest_item *item);
 

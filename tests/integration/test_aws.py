@@ -1,0 +1,516 @@
+#!/usr/bin/env python3
+"""ssm: and asm: against a server that checks every signature: what arrives, who we are for AWS, what is
+refused, faults, refreshes, and what must not leak."""
+import ctypes
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import harness
+from remote import CONFIG, ENVIRONMENT, FD, FILE, OPTIONAL, PATH, REFRESH, Remote
+from servers.aws import Aws, Parameter, Secret
+from servers.pki import Authority
+
+PLANTED = "pl4nted-Kae7Oovo-value"
+
+
+class Base(harness.Case):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.TemporaryDirectory()
+        cls.authority = Authority(cls.folder.name)
+        cls.certificate = cls.authority.issue("aws")
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.folder.cleanup()
+        super().tearDownClass()
+
+    def setUp(self):
+        super().setUp()
+        self.aws = Aws(self.authority, certificate=self.certificate)
+        self.addCleanup(self.aws.close)
+        self.remote = Remote(self.dir, self.settings())
+        self.addCleanup(self.remote.close)
+
+    def settings(self):
+        return {"AWS_ENDPOINT_URL": self.aws.url, "AWS_CA_BUNDLE": self.authority.ca, "AWS_REGION": self.aws.region,
+                "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+                "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"}
+
+    def good(self, *items, **options):
+        result = self.remote.run(*items, **options)
+        self.assertEqual(result.status, 0, result.err)
+        self.assertEqual(result.report.status, 0)
+        return result
+
+    def bad(self, status, *items, says="", **options):
+        result = self.remote.run(*items, **options)
+        self.assertEqual((result.status, result.raw), (status, b""), result.err)
+        self.assertEqual(result.report.status, status)
+        errors = [e["msg"] for e in result.events if e["level"] == "error"]
+        self.assertTrue(errors, result.err)
+        self.assertIn(says, errors[0])
+        return result
+
+
+class ParameterStore(Base):
+    def test_a_hundred_by_ten_over_at_most_four_connections(self):
+        for i in range(100):
+            self.aws.parameters[f"/app/p{i}"] = [Parameter(f"value {i}", "SecureString")]
+        self.aws.delay = 0.02
+        result = self.good(*[(f"P{i}", f"ssm:/app/p{i}") for i in range(100)])
+        self.assertEqual(result.values, {f"P{i}": f"value {i}" for i in range(100)})
+        self.assertEqual(self.aws.counts(), {"GetParameters": 10})
+        self.assertGreater(self.aws.flying_most, 1)
+        self.assertLessEqual(self.aws.api.accepted, 4)
+        self.assertEqual({i["version"] for i in result.report.items}, {"1"})
+
+    def test_versions_and_labels(self):
+        self.aws.parameters["/app/x"] = [Parameter("one"), Parameter("two", labels=["prod"]), Parameter("three")]
+        result = self.good(("A", "ssm:/app/x:1"), ("B", "ssm:/app/x:prod"), ("C", "ssm:/app/x"),
+                           ("D", "ssm:/app/x"), ("x.txt", "ssm:/app/x:2", FILE))
+        self.assertEqual(result.values, {"A": "one", "B": "two", "C": "three", "D": "three", "x.txt": "two"})
+        self.assertEqual([i["version"] for i in result.report.items], ["1", "2", "3", "3", "2"])
+
+    def test_an_arn_is_a_name(self):
+        self.aws.parameters["/app/x"] = [Parameter("one"), Parameter("two")]
+        arn = f"arn:aws:ssm:{self.aws.region}:111122223333:parameter/app/x"
+        self.assertEqual(self.good(("A", f"ssm:{arn}"), ("B", f"ssm:{arn}:1")).values, {"A": "two", "B": "one"})
+
+    def test_what_is_missing(self):
+        self.aws.parameters["/app/x"] = [Parameter("one")]
+        for reference in ("ssm:/app/none", "ssm:/app/x:7", "ssm:/app/x:nolabel"):
+            result = self.bad(66, ("A", "ssm:/app/x"), ("B", reference), says="no such parameter")
+            self.assertEqual([i["outcome"] for i in result.report.items], ["ok", "not-found"])
+        result = self.good(("A", "ssm:/app/x"), ("B", "ssm:/app/none", ENVIRONMENT, OPTIONAL))
+        self.assertEqual(result.values, {"A": "one"})
+        self.assertEqual(result.report.items[1]["flags"], {"absent"})
+
+    def test_a_string_is_configuration_or_asked_for_as_a_secret_and_a_secure_string_is_secret(self):
+        self.aws.parameters["level"] = [Parameter("debug", "String")]
+        self.aws.parameters["key"] = [Parameter(PLANTED, "SecureString")]
+        result = self.good(("A", "ssm:level"), ("B", "ssm:level", ENVIRONMENT, CONFIG))
+        self.assertEqual(result.values, {"A": "debug", "B": "debug"})
+        self.assertEqual([i["flags"] - {"changed"} for i in result.report.items], [set(), {"config"}])
+        self.bad(78, ("A", "ssm:key", ENVIRONMENT, CONFIG), says="use Secret=")
+
+    def test_by_path_paged_with_empty_pages_and_names_mapped(self):
+        self.aws.page_size, self.aws.empty_pages = 3, True
+        for name in ("db_password", "db-host", "cache/url", "9lives", "a", "b", "c", "tls.key"):
+            self.aws.parameters[f"/app/prod/{name}"] = [Parameter(name)]
+        self.aws.parameters["/app/production"] = [Parameter("not below")]
+        result = self.good(("all", "ssm:/app/prod/", ENVIRONMENT, PATH))
+        self.assertEqual(result.values, {"DB_PASSWORD": "db_password", "DB_HOST": "db-host", "CACHE_URL": "cache/url",
+                                         "_9LIVES": "9lives", "A": "a", "B": "b", "C": "c", "TLS_KEY": "tls.key"})
+        self.assertGreater(self.aws.counts()["GetParametersByPath"], 3)
+        self.assertEqual(result.report.items[0]["length"], 8)
+        self.bad(66, ("all", "ssm:/nothing/", ENVIRONMENT, PATH), says="no parameter below")
+
+    def test_explicit_beats_path_and_a_later_path_an_earlier_one(self):
+        for name in ("/base/a", "/base/b", "/base/c", "/more/b", "/more/c", "/own/c"):
+            self.aws.parameters[name] = [Parameter(name)]
+        result = self.good(("C", "ssm:/own/c"), ("p", "ssm:/base/", ENVIRONMENT, PATH),
+                           ("q", "ssm:/more", ENVIRONMENT, PATH))
+        self.assertEqual(result.values, {"A": "/base/a", "B": "/more/b", "C": "/own/c"})
+
+    def test_two_of_a_path_with_one_name_are_named(self):
+        self.aws.parameters["/app/a-b"] = [Parameter("1")]
+        self.aws.parameters["/app/a_b"] = [Parameter("2")]
+        self.bad(78, ("p", "ssm:/app/", ENVIRONMENT, PATH), says="/app/a-b and /app/a_b would both be called A_B")
+
+    def test_one_that_may_not_be_read_is_told_from_the_nine_that_may(self):
+        for i in range(10):
+            self.aws.parameters[f"/app/p{i}"] = [Parameter("x")]
+        self.aws.denied.add("/app/p4")
+        result = self.bad(77, *[(f"P{i}", f"ssm:/app/p{i}") for i in range(10)], says="secret P4 (ssm:/app/p4)")
+        self.assertEqual([i["outcome"] for i in result.report.items], ["ok"] * 4 + ["denied"] + ["ok"] * 5)
+        self.assertIn("ssm:GetParameters", result.event("secret-denied")["msg"])
+
+    def test_references_that_are_none(self):
+        for reference, flags, says in (("ssm:", 0, "name of a parameter"), ("ssm:a b", 0, "name of a parameter"),
+                                       ("ssm:/app/", 0, "use SecretPath="), ("ssm:/a:", 0, ":VERSION"),
+                                       ("ssm:/a:1:2", 0, ":VERSION"), ("ssm:app/", PATH, "starts with /"),
+                                       ("asm:", 0, "name or ARN"), ("asm:a b", 0, "name or ARN"),
+                                       ("asm:a#", 0, "key of a JSON"), ("asm:a@", 0, "stage or a"),
+                                       ("asm:a", PATH, "no paths"), ("asm:a", CONFIG, "use Secret="),
+                                       ("env:A", PATH, "SecretPath="), ("consul:x", 0, "starts with")):
+            with self.subTest(reference=reference):
+                self.bad(78, ("A", reference, ENVIRONMENT, flags), says=says)
+        self.assertEqual(self.aws.calls, [])
+
+    def test_the_environment_takes_what_it_can_hold(self):
+        self.aws.parameters["line"] = [Parameter("x\n")]
+        result = self.good(("A", "ssm:line"), ("a", "ssm:line", FILE), ("F", "ssm:line", FD))
+        self.assertEqual(result.values, {"A": "x", "a": "x\n", "F": "x\n"})
+
+
+class SecretsManager(Base):
+    def test_whole_by_key_binary_by_stage_and_by_version(self):
+        self.aws.secrets["db"] = Secret('{"user":"app","port":5432,"big":12345678901234567890,"e":1.10e3,'
+                                        '"on":true,"opts":{"a":[1]},"\\u006bey":"\\u00e9\\ud83d\\ude00"}')
+        self.aws.secrets["blob"] = Secret(bytes(range(256)))
+        self.aws.secrets["turned"] = Secret("old")
+        first = next(iter(self.aws.secrets["turned"].versions))
+        self.aws.secrets["turned"].versions[first] = ("old", ["AWSPREVIOUS"])
+        self.aws.secrets["turned"].put("new")
+        result = self.good(("A", "asm:db#user"), ("B", "asm:db#port"), ("C", "asm:db#big"), ("D", "asm:db#e"),
+                           ("E", "asm:db#on"), ("F", "asm:db#opts"), ("G", "asm:db#key"), ("H", "asm:turned"),
+                           ("I", "asm:turned@AWSPREVIOUS"), ("J", f"asm:turned@{first}"),
+                           ("blob", "asm:blob", FILE), ("K", f"asm:{self.aws.asm_arn('db')[:-7]}#user@AWSCURRENT"))
+        self.assertEqual(result.values, {
+            "A": "app", "B": "5432", "C": "12345678901234567890", "D": "1.10e3", "E": "true", "F": '{"a":[1]}',
+            "G": "é😀", "H": "new", "I": "old", "J": "old", "K": "app",
+            "blob": bytes(range(256)).decode(errors="surrogateescape")})
+        self.assertEqual(result.report.items[9]["version"], first)
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 3})
+
+    def test_what_a_key_cannot_be_taken_of(self):
+        for text, status, says in (('{"a":1}', 66, 'no key "k"'), ('{"k":null}', 78, "null"), ("plain", 78, "JSON"),
+                                   ('{"k":"1","k":"2"}', 78, "twice"), ('{"k":"a\\u0000b"}', 78, "NUL"),
+                                   ('{"K":"1"}', 66, 'no key "k"'), ('{"k":1} x', 78, "behind its end"),
+                                   ('{"k":"\\ud800"}', 78, "surrogate"), ("[" * 100 + "]" * 100, 78, "nested")):
+            with self.subTest(text=text):
+                self.aws.secrets["s"] = Secret(text)
+                result = self.bad(status, ("A", "asm:s#k"), says=says)
+                self.assertEqual(len(result.events), 1)
+        self.aws.secrets["s"] = Secret(b"\x00\x01")
+        self.bad(78, ("A", "asm:s#k"), says="binary")
+        self.bad(78, ("A", "asm:s"), says="NUL")
+
+    def test_twenty_a_call_and_errors_of_single_ones(self):
+        for i in range(25):
+            self.aws.secrets[f"s{i}"] = Secret(f"v{i}")
+        result = self.good(*[(f"S{i}", f"asm:s{i}") for i in range(25)],
+                           ("N", "asm:none", ENVIRONMENT, OPTIONAL))
+        self.assertEqual(result.values, {f"S{i}": f"v{i}" for i in range(25)})
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 2})
+        self.aws.denied.add("s3")
+        result = self.bad(77, *[(f"S{i}", f"asm:s{i}") for i in range(5)], says="secret S3 (asm:s3)")
+        self.assertEqual([i["outcome"] for i in result.report.items], ["ok"] * 3 + ["denied", "ok"])
+        self.bad(66, ("A", "asm:s1"), ("B", "asm:none"), says="secret B (asm:none)")
+
+    def test_who_may_not_batch_asks_one_by_one_and_remembers(self):
+        self.aws.secrets.update(a=Secret("1"), b=Secret("2"))
+        self.aws.denied.add("BatchGetSecretValue")
+        items = [("A", "asm:a"), ("B", "asm:b")]
+        self.assertEqual(self.good(*items).values, {"A": "1", "B": "2"})
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 2})
+        self.good(*items)
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 4})
+
+
+class Refresh(Base):
+    def test_a_refresh_describes_and_fetches_what_changed(self):
+        self.aws.secrets.update(a=Secret("one\n"), b=Secret('{"k":"two"}'))
+        items = [("A", "asm:a"), ("B", "asm:b#k")]
+        self.assertEqual(self.good(*items).report.flags, {"changed"})
+        self.aws.forget()
+        result = self.good(*items, operation=REFRESH)
+        self.assertEqual((result.report.flags, result.values), (set(), {"A": "one", "B": "two"}))
+        self.assertEqual(self.aws.counts(), {"DescribeSecret": 2})
+        self.aws.forget()
+        self.aws.secrets["a"].put("three")
+        result = self.good(*items, operation=REFRESH)
+        self.assertEqual((result.report.flags, result.values), ({"changed"}, {"A": "three", "B": "two"}))
+        self.assertEqual([i["flags"] for i in result.report.items], [{"changed"}, set()])
+        self.assertEqual(self.aws.counts(), {"DescribeSecret": 2, "GetSecretValue": 1})
+
+    def test_a_run_that_failed_does_not_hide_a_change(self):
+        self.aws.secrets["a"] = Secret("one")
+        self.aws.parameters["p"] = [Parameter("x")]
+        items = [("A", "asm:a"), ("P", "ssm:p")]
+        self.good(*items)
+        self.aws.secrets["a"].put("two")
+        self.aws.denied.add("p")
+        self.bad(77, *items)  # it saw version two, and nothing was delivered
+        self.aws.denied.clear()
+        self.assertEqual(self.good(*items, operation=REFRESH).values["A"], "two")
+
+    def test_parameters_change_only_when_they_do(self):
+        self.aws.parameters["/a/x"] = [Parameter("1")]
+        self.aws.parameters["/b/y"] = [Parameter("2")]
+        items = [("A", "ssm:/a/x"), ("b", "ssm:/b/", ENVIRONMENT, PATH)]
+        self.good(*items)
+        self.assertEqual(self.good(*items, operation=REFRESH).report.flags, set())
+        self.aws.parameters["/b/z"] = [Parameter("3")]
+        self.assertEqual(self.good(*items, operation=REFRESH).report.flags, {"changed"})
+        del self.aws.parameters["/b/z"]
+        self.assertEqual(self.good(*items, operation=REFRESH).report.flags, {"changed"})
+
+    def test_the_last_known_good_is_kept_through_an_outage(self):
+        self.aws.parameters["/a/x"] = [Parameter("1")]
+        self.aws.parameters["/b/y"] = [Parameter("2")]
+        self.aws.secrets["s"] = Secret("3")
+        items = [("A", "ssm:/a/x"), ("b", "ssm:/b/", ENVIRONMENT, PATH), ("S", "asm:s")]
+        self.good(*items)
+        self.aws.close()
+        result = self.good(*items, operation=REFRESH, deadline_ms=700)
+        self.assertEqual(result.values, {"A": "1", "Y": "2", "S": "3"})
+        self.assertEqual(result.report.flags, {"kept"})
+        self.assertEqual([i["outcome"] for i in result.report.items], ["unreachable"] * 3)
+        self.assertEqual({e["event"] for e in result.events}, {"secret-kept", "secrets-read"})
+
+
+class Credentials(Base):
+    def settings(self):
+        return {**super().settings(), "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
+                "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.aws.metadata_url}
+
+    def setUp(self):
+        super().setUp()
+        self.aws.parameters["x"] = [Parameter("v")]
+
+    def fetch(self, **settings):
+        self.assertEqual(self.good(("A", "ssm:x"), **settings).values, {"A": "v"})
+
+    def test_the_environment_with_a_session_token(self):
+        got = self.aws.issue()
+        self.remote.environment = {"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SESSION_TOKEN": got["Token"],
+                                   "AWS_SECRET_ACCESS_KEY": got["SecretAccessKey"]}
+        self.fetch()
+        self.bad(77, ("A", "ssm:x"), AWS_SESSION_TOKEN="another", says="UnrecognizedClientException")
+        self.bad(77, ("A", "ssm:x"), AWS_SECRET_ACCESS_KEY="wrong", says="InvalidSignatureException")
+        self.remote.environment.pop("AWS_SECRET_ACCESS_KEY")
+        self.bad(77, ("A", "ssm:x"), says="AWS_SECRET_ACCESS_KEY is not")
+
+    def test_web_identity_is_unsigned_and_its_token_read_each_time(self):
+        path = self.write("token", self.aws.identity_token + "\n", mode=0o400)
+        chain = {"AWS_ROLE_ARN": "arn:aws:iam::111122223333:role/web", "AWS_WEB_IDENTITY_TOKEN_FILE": path}
+        self.aws.lifetime = 600  # under the advisory quarter of an hour: not taken from the state
+        self.fetch(**chain)
+        self.aws.identity_token = self.write("token", "turned", mode=0o400) and "turned"
+        self.fetch(**chain)
+        self.assertEqual(self.aws.counts(), {"AssumeRoleWithWebIdentity": 2, "GetParameters": 2})
+        self.aws.identity_token = "another"
+        self.bad(77, ("A", "ssm:x"), says="InvalidIdentityToken", **chain)
+        self.bad(77, ("A", "ssm:x"), says="/nonexistent", **{**chain, "AWS_WEB_IDENTITY_TOKEN_FILE": "/nonexistent"})
+        self.bad(77, ("A", "ssm:x"), says="belong together", AWS_WEB_IDENTITY_TOKEN_FILE=path)
+
+    def test_a_container_by_its_full_uri_with_the_token_file_first(self):
+        self.aws.container_token = "Basic abc"
+        self.aws.lifetime = 600
+        path = self.write("token", "Basic abc", mode=0o400)
+        chain = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": f"{self.aws.metadata_url}/container/credentials",
+                 "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": path, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "wrong"}
+        self.fetch(**chain)
+        self.aws.container_token = "turned"
+        self.bad(77, ("A", "ssm:x"), says="refused (status 403)", **chain)
+        self.write("token", "turned", mode=0o400)
+        self.fetch(**chain)
+        self.write("token", "turned\r\nX-Evil: 1", mode=0o400)
+        self.bad(78, ("A", "ssm:x"), says="line end", **chain)
+        chain.pop("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
+        self.fetch(**{**chain, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "turned"})
+
+    def test_plain_http_goes_nowhere_but_to_this_machine(self):
+        for url in ("http://192.0.2.1/x", "http://169.254.169.253/x", "http://[fd00:ec2::25]/x"):
+            self.bad(78, ("A", "ssm:x"), says="use https", AWS_CONTAINER_CREDENTIALS_FULL_URI=url)
+        for url in ("ftp://127.0.0.1/x", "nonsense", "file:///etc/passwd"):
+            self.bad(78, ("A", "ssm:x"), says="no http or https URL", AWS_CONTAINER_CREDENTIALS_FULL_URI=url)
+        self.bad(78, ("A", "ssm:x"), says="use https", AWS_ENDPOINT_URL_SSM="http://192.0.2.1", **super().settings())
+
+    def test_the_instance_by_imdsv2_with_its_region(self):
+        self.fetch(AWS_REGION=None)
+        self.assertEqual(self.aws.metadata_calls, [
+            "PUT /latest/api/token", "GET /latest/meta-data/placement/region",
+            "GET /latest/meta-data/iam/security-credentials/",
+            "GET /latest/meta-data/iam/security-credentials/web-role"])
+        self.aws.forget()
+        self.fetch()
+        self.assertEqual(self.aws.metadata_calls, [], "credentials with an hour to go are in the state")
+
+    def test_a_token_that_is_refused_is_fetched_again_once(self):
+        self.aws.imds_forgets = 1
+        self.fetch()
+        self.assertEqual(self.aws.metadata_calls.count("PUT /latest/api/token"), 2)
+
+    def test_credentials_of_the_state_that_are_refused_are_replaced(self):
+        self.fetch()
+        self.aws.keys.clear()
+        self.fetch()
+        self.assertEqual(self.aws.counts(), {"GetParameters": 3})
+
+    def test_no_reply_of_the_instance_names_the_hop_limit(self):
+        self.aws.metadata_hangs = True
+        result = self.bad(69, ("A", "ssm:x"), says="hop limit")
+        self.assertNotIn("GET", " ".join(self.aws.metadata_calls), "the first version is never tried")
+        self.assertIn("AWS_EC2_METADATA_DISABLED", result.events[0]["msg"])
+
+    def test_an_instance_that_may_not_be_asked(self):
+        self.aws.metadata_status = 403
+        self.bad(77, ("A", "ssm:x"), says="switched off")
+        self.aws.forget()
+        self.bad(77, ("A", "ssm:x"), says="no credentials", AWS_EC2_METADATA_DISABLED="true")
+        self.bad(78, ("A", "ssm:x"), says="set AWS_REGION", AWS_EC2_METADATA_DISABLED="true", AWS_REGION=None)
+        self.bad(78, ("A", "ssm:x"), says="no name of one", AWS_REGION="eu/../x")
+        self.assertEqual(self.aws.metadata_calls, [])
+
+    def test_the_link_local_addresses_in_a_namespace_of_their_own(self):
+        """169.254.170.2 for the container's relative URI, 169.254.169.254 for the instance."""
+        def inside():
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.unshare(0x40000000) != 0:
+                raise OSError(ctypes.get_errno(), "unshare")
+            subprocess.run("ip link set lo up && ip addr add 169.254.170.2/32 dev lo && "
+                           "ip addr add 169.254.169.254/32 dev lo", shell=True, check=True)
+            for host, settings in (("169.254.170.2", {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/container/x"}),
+                                   ("169.254.169.254", {"AWS_REGION": None})):
+                with tempfile.TemporaryDirectory() as folder:
+                    aws = Aws(self.authority, certificate=self.certificate, metadata_address=(host, 80))
+                    aws.parameters["x"] = [Parameter("v")]
+                    remote = Remote(folder, {"AWS_ENDPOINT_URL": aws.url, "AWS_CA_BUNDLE": self.authority.ca,
+                                             "AWS_REGION": aws.region})
+                    remote.environment = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1"}
+                    results.append(remote.run(("A", "ssm:x"), **settings))
+                    remote.close()
+                    aws.close()
+        results = []
+        thread = threading.Thread(target=inside)
+        thread.start()
+        thread.join(harness.DEADLINE)
+        self.assertEqual([(r.status, r.values) for r in results], [(0, {"A": "v"})] * 2, results and results[-1].err)
+
+
+class Faults(Base):
+    def setUp(self):
+        super().setUp()
+        self.aws.parameters["x"] = [Parameter("v")]
+
+    def fetch(self, **options):
+        result = self.good(("A", "ssm:x"), **options)
+        self.assertEqual(result.values, {"A": "v"})
+        return result
+
+    def test_throttling_by_http_400_is_repeated_and_said(self):
+        for kind in ("ThrottlingException", "com.amazonaws.ssm#TooManyRequestsException"):
+            self.aws.fault("GetParameters", type=kind)
+        result = self.fetch()
+        self.assertEqual(result.report.retries, 2)
+        self.assertEqual([e["event"] for e in result.events], ["secrets-throttled", "secrets-read"])
+
+    def test_a_broken_server_is_asked_again(self):
+        for fault in ({"kind": "status", "status": 503}, {"kind": "cut"}, {"kind": "close"}):
+            self.aws.fault("GetParameters", **fault)
+            self.assertEqual(self.fetch().report.retries, 1)
+
+    def test_what_lasts_beyond_the_deadline(self):
+        self.aws.fault("GetParameters", type="ThrottlingException", times=99)
+        begin = time.monotonic()
+        result = self.bad(75, ("A", "ssm:x"), deadline_ms=1000, says="ThrottlingException")
+        self.assertLess(time.monotonic() - begin, 3)
+        self.assertEqual(result.report.items[0]["outcome"], "temporary")
+
+    def test_retry_after_is_passed_on_when_there_is_no_time_for_it(self):
+        self.aws.fault("GetParameters", kind="status", status=503, headers={"Retry-After": "7"})
+        result = self.bad(75, ("A", "ssm:x"), deadline_ms=3000)
+        self.assertEqual(result.report.retry_ms, 7000)
+        self.aws.fault("GetParameters", kind="status", status=503, headers={"Retry-After": "0"})
+        self.assertEqual(self.bad(75, ("A", "ssm:x"), deadline_ms=900).report.retry_ms, 1000)
+
+    def test_no_answer_ends_by_the_deadline(self):
+        self.aws.fault("GetParameters", kind="hang", times=99)
+        begin = time.monotonic()
+        self.bad(69, ("A", "ssm:x"), deadline_ms=600)
+        self.assertLess(time.monotonic() - begin, 3)
+
+    def test_nobody_there(self):
+        self.aws.close()
+        self.bad(69, ("A", "ssm:x"), deadline_ms=600)
+        self.bad(69, ("A", "ssm:x"), deadline_ms=600, says="cannot be resolved",
+                 AWS_ENDPOINT_URL="https://nowhere.invalid")
+
+    def test_a_certificate_that_is_not_for_it(self):
+        self.bad(69, ("A", "ssm:x"), AWS_CA_BUNDLE=None, says="cannot be trusted")
+        other = Aws(self.authority, certificate=self.authority.issue("other", "DNS:elsewhere.example"))
+        self.addCleanup(other.close)
+        self.bad(69, ("A", "ssm:x"), AWS_ENDPOINT_URL=other.url, says="cannot be trusted")
+        self.assertEqual(other.calls, [])
+        self.bad(77, ("A", "ssm:x"), AWS_CA_BUNDLE="/nonexistent/ca.pem", says="/nonexistent/ca.pem")
+
+    def test_an_answer_without_end_is_cut_off(self):
+        self.aws.fault("GetParameters", kind="huge")
+        self.bad(78, ("A", "ssm:x"), says="more than 8388608 bytes")
+
+    def test_no_redirect_is_followed(self):
+        self.aws.fault("GetParameters", kind="status", status=307, headers={"Location": self.aws.url + "/stolen"})
+        self.bad(78, ("A", "ssm:x"), says="redirected")
+        self.assertEqual(self.aws.counts(), {"GetParameters": 1})
+
+    def test_a_wrong_clock_is_corrected_by_the_date_and_remembered(self):
+        self.aws.offset = 3600
+        result = self.fetch()
+        self.assertEqual(result.event("clock-skewed")["seconds"] // 10, 360)
+        self.assertEqual(self.aws.counts(), {"GetParameters": 2})
+        self.fetch()
+        self.assertEqual(self.aws.counts(), {"GetParameters": 3})
+        # A wrong key is no clock's fault: one try.
+        self.bad(77, ("A", "ssm:x"), AWS_SECRET_ACCESS_KEY="wrong")
+        self.assertEqual(self.aws.counts(), {"GetParameters": 4})
+
+    def test_replies_that_are_no_answers(self):
+        for body, status in ((b"<html>", 75), (b"{", 75), (b'{"Parameters":[{"Name":"x"}]}', 75),
+                             (b'{"Parameters":{}}', 75), (b'{"Parameters":[1,null]}', 66), (b"[]", 75)):
+            with self.subTest(body=body):
+                self.aws.faults.clear()
+                self.aws.fault("GetParameters", kind="status", status=200, body=body, times=9)
+                self.bad(status, ("A", "ssm:x"), deadline_ms=500)
+
+
+class Safety(Base):
+    def test_nothing_of_a_value_or_a_key_is_said(self):
+        self.aws.parameters["x"] = [Parameter(PLANTED, "SecureString")]
+        self.aws.secrets["s"] = Secret('{"k":"' + PLANTED + '","n":null}')
+        key = self.settings()["AWS_SECRET_ACCESS_KEY"]
+        for result in (self.remote.run(("A", "ssm:x"), ("B", "asm:s#k")), self.remote.run(("A", "asm:s#n")),
+                       self.remote.run(("A", "ssm:x", ENVIRONMENT, CONFIG)),
+                       self.remote.run(("A", "ssm:x"), AWS_REGION="us-east-1")):
+            self.assertTrue(result.events)
+            for text in (result.err.encode("latin-1"), result.report_raw, result.state):
+                self.assertNotIn(PLANTED.encode(), text)
+                self.assertNotIn(key.encode(), text)
+
+    def test_while_it_waits_it_is_locked_in(self):
+        self.aws.fault("GetParameters", kind="hang")
+        self.aws.parameters["x"] = [Parameter("v")]
+        results = []
+        thread = threading.Thread(target=lambda: results.append(self.remote.run(("A", "ssm:x"))))
+        thread.start()
+        harness.wait_until(lambda: self.aws.counts().get("GetParameters"), "the call")
+        pid = self.helper()
+        with open(f"/proc/{pid}/status", encoding="ascii") as f:
+            status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+        self.assertEqual((status["Uid"].split(), status["Gid"].split()), (["990"] * 4, ["990"] * 4))
+        self.assertEqual((int(status["CapEff"], 16), status["NoNewPrivs"], status["Seccomp"]), (0, "1", "2"))
+        self.assertEqual(status["Threads"], "1")
+        self.assertEqual(os.stat(f"/proc/{pid}/mem").st_uid, 0)
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            core = next(line for line in f if line.startswith("Max core file size"))
+        self.assertEqual(core.split()[4:6], ["0", "0"])
+        for name in ("cmdline", "environ"):
+            with open(f"/proc/{pid}/{name}", "rb") as f:
+                self.assertNotIn(b"wJalr", f.read())
+        self.aws.released.set()
+        thread.join(harness.DEADLINE)
+        self.assertEqual(results[0].status, 0, results[0].err)
+
+    def helper(self):
+        """The helper of this test, by what it has open."""
+        mine = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
+        for entry in os.listdir("/proc"):
+            try:
+                if entry.isdigit() and os.readlink(f"/proc/{entry}/exe").endswith("holdfast-secrets-remote") and \
+                        os.stat(f"/proc/{entry}/fd/{self.remote.state}").st_ino == os.fstat(self.remote.state).st_ino:
+                    return int(entry)
+            except OSError:
+                continue
+        raise AssertionError(f"no helper runs ({mine})")
+
+
+if __name__ == "__main__":
+    harness.main()
