@@ -32,7 +32,8 @@ const char options_help[] =
 	"      --config NAME=REFERENCE  the same for a value that is not secret\n"
 	"      --scratch PATH[:OPTIONS] writable memory at PATH\n"
 	"      --user USER              run the command as USER\n"
-	"      --as UNIT                as a one-off of UNIT: not in this version\n"
+	"      --as UNIT                as a one-off of UNIT: its user, environment, secrets,\n"
+	"                               directories, limits and sandbox\n"
 	"\n"
 	"holdfast(1) has the rest, holdfast.conf(5) and holdfast.unit(5) what is run.\n";
 

@@ -547,6 +547,9 @@ void conf_load(struct units *units)
 	conf->fetch_timeout_us = FETCH_TIMEOUT_US;
 	conf->change_splay_us = CHANGE_SPLAY_US;
 	read_conf_file(units);
+	/* The file's endpoint is the service's, which may be running beside its one-off. */
+	if (units->request.command && units->request.command->as)
+		conf->listen.count = 0;
 	for (size_t i = 0; i < units->request.n_overrides; i++)
 		apply_override(units, &units->request.overrides[i]);
 	check_allow(units);

@@ -306,6 +306,12 @@ struct unit *load_create(struct units *units, const char *name, const struct whe
 	return unit;
 }
 
+void load_rename(struct units *units, struct unit *unit, const char *name)
+{
+	unit->name = name_parse(&units->arena, name);
+	*find_bucket(units, name) = unit;
+}
+
 static bool is_requestable(struct units *units, const struct unit_name *name,
 			   const struct where *at)
 {
@@ -507,7 +513,7 @@ static void read_links(struct units *units, struct unit *unit, const char *suffi
 	}
 }
 
-static void read_unit(struct units *units, struct unit *unit)
+void load_read(struct units *units, struct unit *unit)
 {
 	bool is_standard = load_is_standard_target(unit->name.full);
 	size_t n_folders = is_standard ? units->n_own_folders : units->search_path.count;
@@ -586,7 +592,7 @@ void load_all(struct units *units)
 	/* The table grows while we walk it. */
 	for (size_t i = 0; i < units->count; i++) {
 		struct unit *unit = units->items[i];
-		read_unit(units, unit);
+		load_read(units, unit);
 		imply_triggers(units, unit);
 		for (size_t j = 0; j < unit->relations.count; j++) {
 			const struct relation *relation = &unit->relations.items[j];

@@ -24,6 +24,12 @@ struct unit *load_request_file(struct units *units, const char *path, const stru
 /* A unit without a file, for the caller to fill in. */
 struct unit *load_create(struct units *units, const char *name, const struct where *at);
 
+/* Reads one that was asked for: its file, drop-ins and folders of links. Says what is wrong, but for
+ * is_missing and is_masked. What was already made (UNIT_IS_MAIN) stays as it is. */
+void load_read(struct units *units, struct unit *unit);
+/* Gives a unit that was read another name, under which it is found from then on, too. */
+void load_rename(struct units *units, struct unit *unit, const char *name);
+
 /* Reads every unit that was asked for, and those that they pull in, and so on. */
 void load_all(struct units *units);
 

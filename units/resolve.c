@@ -541,6 +541,9 @@ static int find_program(struct resolving *r, struct exec_line *line)
 	if (r->unit->plan.flags & UNIT_INHERIT_ENVIRONMENT) {
 		const char *assignment = request_variable(r->units, "PATH", 4);
 		folders = assignment ? assignment + 5 : folders;
+	} else if (r->unit->plan.flags & UNIT_IS_MAIN) {
+		folders = environment_get(&r->unit->final_environment, "PATH", 4);
+		folders = folders ? folders : DEFAULT_PATH;
 	}
 	return search_path(r, line->path, folders, &line->path);
 }

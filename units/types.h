@@ -39,7 +39,8 @@ struct units_command {
 	char *const *argv;     /* NULL: no command; run the units */
 	const char *directory; /* where holdfast was started: what ./CMD is relative to; NULL: / */
 	const char *const
-		*keys; /* "Section.Key=value" lines, NULL-ended: "X-Holdfast.Secret=A file:/x" */
+		*keys;	/* "Section.Key=value" lines, NULL-ended: "X-Holdfast.Secret=A file:/x" */
+	const char *as; /* --as: the service that it is a one-off of; NULL: none */
 	bool is_group;
 	uint8_t remap[256]; /* as in struct plan_header; identity when not asked for */
 	uint32_t pdeath_signal;

@@ -22,7 +22,14 @@
 #include "lib/str.h"
 
 /* Where --name goes. */
-enum target { TARGET_CONF, TARGET_UNITS, TARGET_OVERRIDE, TARGET_COMMAND, TARGET_SCRATCH };
+enum target {
+	TARGET_CONF,
+	TARGET_UNITS,
+	TARGET_OVERRIDE,
+	TARGET_COMMAND,
+	TARGET_SCRATCH,
+	TARGET_AS
+};
 
 static const struct setting {
 	const char *name;
@@ -39,6 +46,7 @@ static const struct setting {
 	{"user", TARGET_COMMAND, "Service", "User", NULL, NULL},
 	{"secret", TARGET_COMMAND, "X-Holdfast", "Secret", NULL, NULL},
 	{"config", TARGET_COMMAND, "X-Holdfast", "Config", NULL, NULL},
+	{"as", TARGET_AS, NULL, NULL, NULL, NULL},
 };
 
 /*
@@ -216,6 +224,18 @@ static int add_command_key(struct boot *boot, struct request *request,
 		       (int)(equals - value), value, equals + 1);
 }
 
+static int take_as(struct boot *boot, struct request *request, const char *value)
+{
+	if (!request->options.command)
+		return boot_fail(boot, EX_USAGE,
+				 "--as is for a command, and there is no -- COMMAND");
+	if (request->command.as)
+		return boot_fail(boot, EX_USAGE,
+				 "--as stands there twice: a command is a one-off of one unit");
+	request->command.as = value;
+	return 0;
+}
+
 /* Paths on the command line are relative to where holdfast was started; units/ knows only the root. */
 static int take_path(struct boot *boot, const char *value, const char **ret_path)
 {
@@ -241,6 +261,7 @@ static int take_setting(struct boot *boot, struct request *request, const struct
 		return 0;
 	case TARGET_SCRATCH: return add_scratch(boot, request, value);
 	case TARGET_COMMAND: return add_command_key(boot, request, setting, value);
+	case TARGET_AS: return take_as(boot, request, value);
 	}
 	return 0;
 }
