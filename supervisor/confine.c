@@ -48,6 +48,14 @@ int confine_cgroup(struct child *child)
 	return write(fd, "0", 1) == 1 ? 0 : -errno;
 }
 
+/* Our stderr is still the supervisor's: set_stderr comes later. */
+static void say_without(const struct child *child, const char *key, int value,
+			const char *capability)
+{
+	event_emit(EVENT_WARNING, "setup-weakened", child->name,
+		   "%s=%d cannot be had without %s: it stays as it is", key, value, capability);
+}
+
 int confine_oom_score(struct child *child)
 {
 	bool is_user = child->spawner->uid != 0;
@@ -62,8 +70,10 @@ int confine_oom_score(struct child *child)
 	int r = io_write_file(AT_FDCWD, "/proc/self/oom_score_adj", number);
 	if (is_user)
 		(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-	/* Only CAP_SYS_RESOURCE may lower it. */
-	return r == -EACCES || r == -EPERM ? 0 : r;
+	if (r != -EACCES && r != -EPERM)
+		return r;
+	say_without(child, "OOMScoreAdjust", child->unit->oom_score_adjust, "CAP_SYS_RESOURCE");
+	return 0;
 }
 
 int confine_nice(struct child *child)
@@ -71,7 +81,10 @@ int confine_nice(struct child *child)
 	if (!(child->unit->flags & UNIT_NICE) ||
 	    setpriority(PRIO_PROCESS, 0, child->unit->nice) == 0)
 		return 0;
-	return errno == EACCES || errno == EPERM ? 0 : -errno;
+	if (errno != EACCES && errno != EPERM)
+		return -errno;
+	say_without(child, "Nice", child->unit->nice, "CAP_SYS_NICE");
+	return 0;
 }
 
 /* As near as we may: without CAP_SYS_RESOURCE no hard limit can be raised. */

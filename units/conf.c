@@ -532,6 +532,7 @@ static void publish(struct units *units)
 	units->public_conf = (struct units_conf){
 		.root_must_be_read_only = conf->root == ROOT_ENFORCE,
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
+		.log_format = conf->log_format,
 		.listen = listen.items,
 		.config_lines = make_lines(units),
 	};

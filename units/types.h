@@ -67,6 +67,7 @@ struct units_request {
 struct units_conf {
 	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
 	bool shells_must_be_refused; /* Shells= */
+	uint32_t log_format;	     /* enum log_format */
 	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
 	const char *const
 		*config_lines; /* "Section.Key=value" as understood, for the dump; no value

@@ -41,7 +41,8 @@ struct boot {
 
 	/* What was asked for (request.c). */
 	struct units *units;
-	struct plan plan; /* compiled before the facts below were known */
+	uint32_t log_format; /* of our own lines too; JSON until it is known */
+	struct plan plan;    /* compiled before the facts below were known */
 
 	/* What was found and made. */
 	bool is_root_proven;

@@ -131,10 +131,13 @@ static const enum event_level protection_events[PROTECTION_COUNT] = {
 	[PROTECTION_NONE] = EVENT_WARNING,
 };
 
+/* Of LogFormat=raw only what is serious, as log does it: the output is the command's. */
 static void say_protections(const struct boot *boot)
 {
 	for (size_t i = 0; i < boot->n_protections; i++) {
 		const struct units_protection *p = &boot->protections[i];
+		if (boot->log_format == LOG_RAW && p->level != PROTECTION_NONE)
+			continue;
 		event_with_string("name", p->name);
 		event_with_string("level", protection_level_names[p->level]);
 		event_emit(protection_events[p->level], "protection", NULL, "%s: %s%s%s", p->name,
@@ -151,6 +154,13 @@ static int run_steps(struct boot *boot)
 	return status;
 }
 
+static void say_booted(const struct boot *boot)
+{
+	event_with_i64("ms", (int64_t)((clock_now_us() - boot->boot_us) / USEC_PER_MSEC));
+	event_emit(EVENT_INFO, "booted", NULL, "boot is complete: %u units",
+		   plan_unit_count(&boot->plan));
+}
+
 static int finish(struct boot *boot, int status)
 {
 	/* PID 1 says it in the log. */
@@ -159,13 +169,11 @@ static int finish(struct boot *boot, int status)
 		return send_value(boot, PROTO_FAILED, (uint64_t)status) < 0 ? EX_SOFTWARE : status;
 	}
 	say_protections(boot);
-	event_with_i64("ms", (int64_t)((clock_now_us() - boot->boot_us) / USEC_PER_MSEC));
-	event_emit(EVENT_INFO, "booted", NULL, "boot is complete: %u units",
-		   plan_unit_count(&boot->plan));
+	if (boot->log_format != LOG_RAW)
+		say_booted(boot);
 	return send_value(boot, PROTO_BOOTED, boot->plan.header->stop_timeout_us) < 0 ? EX_SOFTWARE
 										      : 0;
 }
-
 int main(int argc, char **argv)
 {
 	static struct boot boot;

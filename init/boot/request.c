@@ -321,8 +321,34 @@ static const enum event_level diag_events[] = {
 	[DIAG_ERROR] = EVENT_ERROR,
 };
 
-static void say(const struct diag *diag)
+/* file:line:column: message, of what is known. */
+static void add_diag(struct strbuf *buf, const struct diag *diag)
 {
+	if (diag->file)
+		strbuf_addf(buf, "%s:", diag->file);
+	if (diag->file && diag->line)
+		strbuf_addf(buf, "%" PRIu32 ":", diag->line);
+	if (diag->file && diag->line && diag->column)
+		strbuf_addf(buf, "%" PRIu32 ":", diag->column);
+	strbuf_addf(buf, "%s%s", buf->length ? " " : "", diag->message);
+}
+
+static void say_plain(const struct diag *diag)
+{
+	char text[PROTO_TEXT_MAX];
+	struct strbuf buf;
+
+	strbuf_init(&buf, text, sizeof(text));
+	add_diag(&buf, diag);
+	event_emit(diag_events[diag->level], "config", NULL, "%s", text);
+}
+
+static void say(const struct boot *boot, const struct diag *diag)
+{
+	if (boot->log_format != LOG_JSON) {
+		say_plain(diag);
+		return;
+	}
 	if (diag->file)
 		event_with_string("file", diag->file);
 	if (diag->line)
@@ -334,20 +360,13 @@ static void say(const struct diag *diag)
 		   diag->message);
 }
 
-/* file:line:column: message, of what is known. */
 static int fail_diag(struct boot *boot, const struct diag *diag)
 {
 	char text[PROTO_TEXT_MAX];
 	struct strbuf buf;
 
 	strbuf_init(&buf, text, sizeof(text));
-	if (diag->file)
-		strbuf_addf(&buf, "%s:", diag->file);
-	if (diag->file && diag->line)
-		strbuf_addf(&buf, "%" PRIu32 ":", diag->line);
-	if (diag->file && diag->line && diag->column)
-		strbuf_addf(&buf, "%" PRIu32 ":", diag->column);
-	strbuf_addf(&buf, "%s%s", buf.length ? " " : "", diag->message);
+	add_diag(&buf, diag);
 	return boot_fail(boot, diag->status ? diag->status : EX_CONFIG, "%s", text);
 }
 
@@ -358,7 +377,7 @@ static int judge(struct boot *boot)
 	const struct diag *first = NULL;
 
 	for (size_t i = 0; i < list->count; i++) {
-		say(&list->items[i]);
+		say(boot, &list->items[i]);
 		if (!first && list->items[i].level == DIAG_ERROR)
 			first = &list->items[i];
 	}
@@ -381,6 +400,10 @@ static int load(struct boot *boot, struct request *request)
 	int r = units_load(&request->units, &boot->units);
 	if (r < 0)
 		return boot_fail(boot, EX_SOFTWARE, "cannot load the units: %s", strerror(-r));
+	/* As log does it with what comes later (log/render.c). */
+	boot->log_format = units_conf(boot->units)->log_format;
+	if (boot->log_format != LOG_JSON)
+		event_init("holdfast", true);
 	int status = judge(boot);
 	return status == 0 ? files_preview(boot) : status;
 }

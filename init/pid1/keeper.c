@@ -165,7 +165,9 @@ static enum keeper_verdict note_death(struct instance *in, const struct daemon *
 	in->journal->deaths[daemon->role]++;
 	event_with_i64("code", code);
 	event_with_i64("status", status);
-	event_emit(EVENT_WARNING, "daemon-died", NULL, "%s has %s with %d",
+	/* Where the runtime tells every process of a container to end (podman with --pid=host). */
+	bool was_told = code == CLD_KILLED && status == SIGTERM && in->n_stops > 0;
+	event_emit(was_told ? EVENT_INFO : EVENT_WARNING, "daemon-died", NULL, "%s has %s with %d",
 		   role_programs[daemon->role], code == CLD_EXITED ? "exited" : "died", status);
 	return is_hopeless && daemon->is_essential ? KEEPER_HOPELESS : KEEPER_GOES_ON;
 }

@@ -4,6 +4,8 @@
 import json
 import os
 import resource
+import signal
+import socket
 import sys
 import time
 
@@ -109,6 +111,50 @@ class Statuses(instance.Case):
         self.assertEqual(status, 71)
         self.assertEqual(self.notes(), [])
 
+    def test_69_an_address_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            run = self.instance({"a.service": self.service_text()}, ["a.service"],
+                                conf=f"[Health]\nListen=127.0.0.1:{port}\n")
+            self.assertEqual(run.wait(), 69, run.text)
+            self.assertIn(f"127.0.0.1:{port}", run.text)
+        self.assertEqual(self.notes(), [])
+
+    def test_70_a_daemon_that_cannot_be_kept_alive(self):
+        run = self.instance({"a.service": self.service_text()}, ["a.service"])
+        run.wait_running()
+        # Five deaths in ten seconds; each start again waits for twice as long as the last one.
+        for died in range(1, 6):
+            os.kill(run.member("holdfast-supervisor"), signal.SIGKILL)
+            harness.wait_until(lambda n=died: (run.pump(), len(run.events("daemon-died")) >= n)[1],
+                               "its death is seen")
+        self.assertEqual(run.wait(), 70, run.text)
+        self.assertIn("holdfast-supervisor cannot be kept alive", run.text)
+        self.assertIn("service stop", self.notes())
+
+    def test_77_a_secret_that_may_not_be_read(self):
+        os.chmod(self.dir, 0o711)
+        secret = self.write("secret", "value", 0o000)
+        run = self.instance({"a.service": self.service_text() +
+                             f"[X-Holdfast]\nSecret=A file:{secret}\n"}, ["a.service"],
+                            wrap=("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--"))
+        self.assertEqual(run.wait(), 77, run.text)
+        self.assertIn(secret, run.text)
+
+    def test_daemons_that_are_told_to_end_with_us_are_no_accident(self):
+        """podman with --pid=host sends TERM to every process of the container."""
+        run = self.instance({"a.service": self.service_text()}, ["a.service"], health=True)
+        run.wait_running()
+        told = [run.init, run.member("holdfast-health"), run.member("holdfast-supervisor")]
+        os.kill(run.init, signal.SIGSTOP)
+        for pid in told:
+            os.kill(pid, signal.SIGTERM)
+        os.kill(run.init, signal.SIGCONT)
+        self.assertEqual(run.wait(), 0, run.text)
+        self.assertEqual([e for e in run.events("daemon-died") if e["level"] != "info"], [])
+
     def test_71_too_few_open_files(self):
         for limit, words in ((100, "open files, and the hard limit is 100"), (30, "must be 64 or more")):
             with self.subTest(limit=limit):
@@ -129,6 +175,15 @@ class Statuses(instance.Case):
         run = self.instance({"a.service": self.service_text("-e", "0")}, ["a.service"], **options)
         self.assertEqual(run.wait(), 0, run.text)
         return {e["name"]: (e["level"], e["msg"]) for e in run.events("protection")}
+
+    def test_what_a_unit_asks_for_and_cannot_have_is_said(self):
+        units = {"a.service": self.service_text("-e", "0") + "OOMScoreAdjust=-500\nNice=-5\n"}
+        run = self.instance(units, ["a.service"],
+                            wrap=("setpriv", "--bounding-set=-sys_resource,-sys_nice", "--"))
+        self.assertEqual(run.wait(), 0, run.text)
+        said = " ".join(e["msg"] for e in run.events("setup-weakened"))
+        self.assertIn("OOMScoreAdjust=-500 cannot be had without CAP_SYS_RESOURCE", said)
+        self.assertIn("Nice=-5 cannot be had without CAP_SYS_NICE", said)
 
     def test_what_the_kernel_took_away_is_said(self):
         self.assertNotIn("clone3", self.protections()["kernel"][1])

@@ -44,6 +44,13 @@ class Supervised(instance.Case):
                 self.assertEqual(run.wait(), 64, run.text)
                 self.assertIn("supervised command", run.text)
 
+    def test_what_is_not_the_commands_is_plain_text_and_only_what_is_serious(self):
+        run = self.run_command([], *self.service("-e", "0").split())
+        self.assertEqual(run.wait(), 0)
+        self.assertIn("holdfast: root: writable", run.text)
+        for line in run.text.splitlines():
+            self.assertRegex(line, "^holdfast: ")
+
     def test_group_is_told_once(self):
         for options in ([], ["-g"]):
             with self.subTest(options=options):

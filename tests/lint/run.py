@@ -106,6 +106,18 @@ def rule_modules_form_no_circle():
         yield f"these include each other: {'; '.join(steps)}"
 
 
+def rule_wall_clock_is_read_in_one_place():
+    """What jumps (CLOCK_REALTIME) is for people to read: no deadline and no timer may stand on it."""
+    for path in sources():
+        if path == "lib/clock.c":
+            continue
+        with open(path, encoding="utf-8") as f:
+            for n, line in enumerate(f, 1):
+                if re.search(r"\bCLOCK_(REALTIME|TAI)\w*|\bgettimeofday\(|\btime\(NULL\)|"
+                             r"\bsem_timedwait\(|\bpthread_cond_timedwait\(", line):
+                    yield f"{path}:{n}: the wall clock is lib/clock.c's alone"
+
+
 def rule_own_header_first():
     for path in sources():
         if not path.endswith(".c") or not os.path.exists(path[:-2] + ".h"):
