@@ -34,8 +34,8 @@ holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c 
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
                              lib/template.c lib/ring.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
-holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretrequest.c \
-                             lib/scrub.c lib/signals.c lib/template.c lib/termination.c $(LIB_FINGER) \
+holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
+                             lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)

@@ -12,8 +12,9 @@
 #include "lib/fd.h"
 #include "lib/plan.h"
 
-#define BOARD_MAGIC   UINT64_C(0x647261626668)
-#define BOARD_VERSION 1
+#define BOARD_MAGIC	  UINT64_C(0x647261626668)
+#define BOARD_VERSION	  2
+#define BOARD_SECRETS_MAX (1U << 20)
 
 const char *const board_phase_names[BOARD_PHASE_COUNT] = {
 	[BOARD_BOOTING] = "booting",   [BOARD_STARTING] = "starting", [BOARD_RUNNING] = "running",
@@ -38,19 +39,37 @@ const char *const unit_result_names[RESULT_COUNT] = {
 #undef X
 };
 
+const char *const life_work_names[LIFE_WORK_COUNT] = {
+	[LIFE_IDLE] = "idle",
+	[LIFE_REFRESHING] = "refreshing",
+	[LIFE_DELIVERING] = "delivering",
+	[LIFE_REVOKING] = "revoking",
+	[LIFE_REVOKED] = "revoked",
+};
+
 static size_t units_offset(void)
 {
 	return (sizeof(struct board_header) + 63) & ~(size_t)63;
 }
 
-static size_t slots_offset(uint32_t n_units)
+static size_t secrets_offset(uint32_t n_units)
 {
 	return units_offset() + n_units * sizeof(struct board_unit_record);
 }
 
-size_t board_file_size(uint32_t n_units)
+static size_t lives_offset(uint32_t n_units, uint32_t n_secrets)
 {
-	return slots_offset(n_units) + n_units * SLOT_COUNT * sizeof(int32_t);
+	return secrets_offset(n_units) + n_secrets * sizeof(struct board_secret_record);
+}
+
+static size_t slots_offset(uint32_t n_units, uint32_t n_secrets)
+{
+	return lives_offset(n_units, n_secrets) + n_secrets * sizeof(struct board_life_record);
+}
+
+size_t board_file_size(uint32_t n_units, uint32_t n_secrets)
+{
+	return slots_offset(n_units, n_secrets) + n_units * SLOT_COUNT * sizeof(int32_t);
 }
 
 static void format_unit(struct board_unit_record *record)
@@ -63,9 +82,19 @@ static void format_unit(struct board_unit_record *record)
 	unit->since_wall_us = clock_wall_us();
 }
 
-int board_format(int fd, uint32_t n_units)
+static void format_life(struct board_life_record *record)
 {
-	size_t size = board_file_size(n_units);
+	struct board_life *life = &record->copies[0];
+
+	life->due_us = USEC_INFINITY;
+	life->deadline_us = USEC_INFINITY;
+	life->apply_us = USEC_INFINITY;
+	life->lease_end_us = USEC_INFINITY;
+}
+
+int board_format(int fd, uint32_t n_units, uint32_t n_secrets)
+{
+	size_t size = board_file_size(n_units, n_secrets);
 
 	if (ftruncate(fd, (off_t)size) < 0)
 		return -errno;
@@ -79,10 +108,15 @@ int board_format(int fd, uint32_t n_units)
 	struct board_unit_record *units = (struct board_unit_record *)(base + units_offset());
 	for (uint32_t i = 0; i < n_units; i++)
 		format_unit(&units[i]);
+	struct board_life_record *lives =
+		(struct board_life_record *)(base + lives_offset(n_units, n_secrets));
+	for (uint32_t i = 0; i < n_secrets; i++)
+		format_life(&lives[i]);
 	header->manager.copies[0].deadline_us = USEC_INFINITY;
 	header->manager.copies[0].cause_unit = PLAN_NO_UNIT;
 	header->version = BOARD_VERSION;
 	header->n_units = n_units;
+	header->n_secrets = n_secrets;
 	header->size = size;
 	header->magic = BOARD_MAGIC;
 	(void)munmap(base, size);
@@ -104,15 +138,21 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
 		return -errno;
 	struct board_header *header = (struct board_header *)base;
 	if (header->magic != BOARD_MAGIC || header->version != BOARD_VERSION ||
-	    header->n_units > PLAN_UNITS_MAX || board_file_size(header->n_units) != size) {
+	    header->n_units > PLAN_UNITS_MAX || header->n_secrets > BOARD_SECRETS_MAX ||
+	    board_file_size(header->n_units, header->n_secrets) != size) {
 		(void)munmap(base, size);
 		return -EBADMSG;
 	}
 	*ret_board = (struct board){
 		.header = header,
 		.units = (struct board_unit_record *)(base + units_offset()),
-		.slots = (_Atomic int32_t(*)[SLOT_COUNT])(base + slots_offset(header->n_units)),
+		.secrets = (struct board_secret_record *)(base + secrets_offset(header->n_units)),
+		.lives = (struct board_life_record *)(base + lives_offset(header->n_units,
+									  header->n_secrets)),
+		.slots = (_Atomic int32_t(*)[SLOT_COUNT])(
+			base + slots_offset(header->n_units, header->n_secrets)),
 		.n_units = header->n_units,
+		.n_secrets = header->n_secrets,
 	};
 	return 0;
 }
@@ -161,6 +201,36 @@ struct board_manager board_read_manager(const struct board *board)
 	return result;
 }
 
+struct board_secret board_read_secret(const struct board *board, uint32_t secret)
+{
+	struct board_secret result = {0};
+
+	READ_RECORD(&board->secrets[secret], result);
+	return result;
+}
+
+struct board_life board_read_life(const struct board *board, uint32_t first_secret)
+{
+	struct board_life result = {0};
+
+	READ_RECORD(&board->lives[first_secret], result);
+	return result;
+}
+
+const struct board_secret *board_peek_secret(const struct board *board, uint32_t secret)
+{
+	struct board_secret_record *record = &board->secrets[secret];
+
+	return &record->copies[atomic_load_explicit(&record->current, memory_order_relaxed) & 1];
+}
+
+const struct board_life *board_peek_life(const struct board *board, uint32_t first_secret)
+{
+	struct board_life_record *record = &board->lives[first_secret];
+
+	return &record->copies[atomic_load_explicit(&record->current, memory_order_relaxed) & 1];
+}
+
 const struct board_unit *board_peek_unit(const struct board *board, uint32_t unit)
 {
 	struct board_unit_record *record = &board->units[unit];
@@ -195,6 +265,16 @@ void board_write_unit(struct board *board, uint32_t unit, const struct board_uni
 void board_write_manager(struct board *board, const struct board_manager *next)
 {
 	WRITE_RECORD(board, &board->header->manager, next);
+}
+
+void board_write_secret(struct board *board, uint32_t secret, const struct board_secret *next)
+{
+	WRITE_RECORD(board, &board->secrets[secret], next);
+}
+
+void board_write_life(struct board *board, uint32_t first_secret, const struct board_life *next)
+{
+	WRITE_RECORD(board, &board->lives[first_secret], next);
 }
 
 static void copy_text(char *to, size_t size, const char *text)

@@ -37,6 +37,8 @@ enum board_slot {
 	SLOT_CONTROL, /* ExecStartPre=, …Post=, ExecStop=, a forking service's first process */
 	SLOT_HELPER,  /* holdfast-secrets, a probe */
 	SLOT_SPARE,
+	SLOT_REFRESH, /* what is done about the unit's secrets beside its life: holdfast-secrets, or
+			 a child that delivers new values. No stop of the unit waits for it */
 	SLOT_COUNT
 };
 
@@ -116,6 +118,9 @@ enum unit_goal { GOAL_DOWN, GOAL_UP, GOAL_COUNT };
 #define BOARD_UNIT_FORKED	 (1U << 11) /* its first process ended well; the pid file is waited for */
 #define BOARD_UNIT_STARTED	 (1U << 12) /* its startup probe has passed in this run */
 #define BOARD_UNIT_SIGNALLED	 (1U << 13) /* the signal of this stage of the stop was sent */
+#define BOARD_UNIT_PLANNED \
+	(1U << 14) /* restarted for its secrets, which is no failure: not counted, without
+			      delay; until it is up or down */
 
 struct board_unit {
 	uint64_t generation; /* of this record; grows by one a flip */
@@ -150,6 +155,71 @@ struct board_unit_record {
 				      ends with NUL */
 };
 
+/* What is being done about a unit's secrets beside its life, in SLOT_REFRESH. */
+enum life_work {
+	LIFE_IDLE,
+	LIFE_REFRESHING,
+	LIFE_DELIVERING, /* a child writes the unit's credentials directory */
+	LIFE_REVOKING,
+	LIFE_REVOKED,
+	LIFE_WORK_COUNT
+};
+extern const char *const life_work_names[LIFE_WORK_COUNT];
+
+/* board_life.flags */
+#define LIFE_STALE (1U << 0) /* newer values are known than the unit runs with */
+#define LIFE_KEPT  (1U << 1) /* the last look failed, at least in part: older values serve */
+
+/* The secrets of a unit as a whole. */
+struct board_life {
+	uint64_t generation;
+	uint64_t applied;  /* seq of the last journal entry applied to it */
+	uint32_t work;	   /* enum life_work */
+	uint32_t flags;	   /* LIFE_… */
+	uint32_t side;	   /* 0: STORE_SECRET holds, 1: STORE_SECRET_OTHER */
+	uint32_t attempts; /* failures in a row */
+	uint32_t failures; /* in all */
+	uint32_t fetches;  /* that ended well, refreshes too */
+	int32_t status;	   /* exit status of the last run; 0: well */
+	uint32_t reserved;
+	uint64_t run_us;       /* started_us of the run that attempts are counted for */
+	uint64_t due_us;       /* the next try; USEC_INFINITY never */
+	uint64_t deadline_us;  /* of the helper that runs */
+	uint64_t apply_us;     /* when a change is applied; USEC_INFINITY: there is none */
+	uint64_t lease_end_us; /* the values end for good; USEC_INFINITY never */
+	uint64_t fetched_us;   /* the last look that ended well; 0 never */
+	uint64_t fetched_wall_us;
+};
+
+struct board_life_record {
+	_Atomic uint32_t current;
+	uint32_t reserved;
+	struct board_life copies[2];
+};
+
+#define BOARD_SECRET_VERSION_MAX 64
+
+/* One secret of the plan, as its last fetch left it. */
+struct board_secret {
+	uint64_t generation;
+	uint64_t fetched_us; /* 0: never had */
+	uint64_t fetched_wall_us;
+	int64_t expires;  /* Unix seconds: the first end of a certificate in it; 0: none */
+	uint32_t outcome; /* enum secret_outcome of the last try (lib/secretreport.h) */
+	uint32_t flags;	  /* BOARD_SECRET_… */
+	uint32_t length;  /* bytes of its value; of a path: how many it has */
+	uint32_t lease_s; /* 0: none */
+	char version[BOARD_SECRET_VERSION_MAX]; /* printable, ends with NUL */
+};
+#define BOARD_SECRET_KEPT   (1U << 0) /* the last try failed: the value is an older one */
+#define BOARD_SECRET_ABSENT (1U << 1) /* optional and not there */
+
+struct board_secret_record {
+	_Atomic uint32_t current;
+	uint32_t reserved;
+	struct board_secret copies[2];
+};
+
 struct board_manager {
 	uint64_t generation;
 	uint64_t cursor;      /* every journal entry up to this one is applied */
@@ -182,6 +252,8 @@ struct board_header {
 	uint64_t magic;
 	uint32_t version;
 	uint32_t n_units;
+	uint32_t n_secrets;
+	uint32_t reserved;
 	uint64_t size;
 	_Atomic uint64_t changes; /* grows with every flip of any record */
 	_Atomic uint64_t answers; /* liveness: the supervisor adds one when it was asked */
@@ -194,28 +266,37 @@ struct board_header {
 struct board {
 	struct board_header *header;
 	struct board_unit_record *units;
+	struct board_secret_record *secrets;  /* one a plan secret */
+	struct board_life_record *lives;      /* as many; a unit's stands at its first secret */
 	_Atomic int32_t (*slots)[SLOT_COUNT]; /* one row a unit */
-	uint32_t n_units;
+	uint32_t n_units, n_secrets;
 };
 
-/* The size of the file for that many units. */
-size_t board_file_size(uint32_t n_units);
+/* The size of the file for that many units and secrets of the plan. */
+size_t board_file_size(uint32_t n_units, uint32_t n_secrets);
 
 /* Sizes, reserves and fills the file: every unit inactive. 0, -ENOSPC, or -errno. */
-int board_format(int fd, uint32_t n_units);
+int board_format(int fd, uint32_t n_units, uint32_t n_secrets);
 /* Maps it and checks its header. 0, -EBADMSG or -errno. */
 int board_map(int fd, bool is_writable, struct board *ret_board);
 
 /* A consistent copy of a record. Never blocks. */
 struct board_unit board_read_unit(const struct board *board, uint32_t unit);
 struct board_manager board_read_manager(const struct board *board);
+struct board_secret board_read_secret(const struct board *board, uint32_t secret);
+/* Of the unit whose first secret that is. */
+struct board_life board_read_life(const struct board *board, uint32_t first_secret);
 
 /* The supervisor: the record in force, to look at. Valid until the next write of the same record. */
 const struct board_unit *board_peek_unit(const struct board *board, uint32_t unit);
 const struct board_manager *board_peek_manager(const struct board *board);
+const struct board_secret *board_peek_secret(const struct board *board, uint32_t secret);
+const struct board_life *board_peek_life(const struct board *board, uint32_t first_secret);
 /* The supervisor: publishes *next as the unit's record; generation is filled in. */
 void board_write_unit(struct board *board, uint32_t unit, const struct board_unit *next);
 void board_write_manager(struct board *board, const struct board_manager *next);
+void board_write_secret(struct board *board, uint32_t secret, const struct board_secret *next);
+void board_write_life(struct board *board, uint32_t first_secret, const struct board_life *next);
 void board_write_text(struct board *board, uint32_t unit, const char *text);
 void board_write_failure(struct board *board, uint32_t unit, const char *text);
 /* What was last said of the unit, or "" when another one's came after it. */

@@ -57,7 +57,8 @@ enum store_kind {
 	STORE_LISTEN,	     /* index: which address of [Health] Listen= */
 	STORE_SOCKET,	     /* index: plan socket */
 	STORE_SECRET,	     /* index: unit; what holdfast-secrets filled, NAME=VALUE\0... */
-	STORE_SECRET_NEXT,   /* index: unit; the same while a refresh fills it */
+	STORE_SECRET_OTHER,  /* index: unit; the same: one holds (board_life.side), one is
+			       being filled */
 	STORE_SECRET_STATE,  /* index: unit; read-write, what the helper remembers from run to run:
 			       tokens, leases, versions. Passed to the remote helper alone */
 	STORE_SECRET_REPORT, /* index: unit; lib/secretreport.h, of the last run; no value in it */

@@ -94,4 +94,6 @@ int credentials_own(const struct child *child, int fd, uint32_t mode);
 int credentials_map(struct child *child);
 int credentials_write(struct child *child);
 int credentials_open_fds(struct child *child);
+/* The main of a child that does nothing else: a struct child. Its exit status. */
+int credentials_deliver(void *child);
 void credentials_remove(const struct spawner *spawner, uint32_t unit);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/secretfile.h"
@@ -27,7 +28,8 @@
 #define MFD_CLOEXEC	  1U
 #define MFD_ALLOW_SEALING 2U
 #endif
-#define EXCHANGE 2U /* RENAME_EXCHANGE: renameat2(2) */
+#define STATUS_CREDENTIALS 243 /* systemd.exec(5): EXIT_CREDENTIALS */
+#define EXCHANGE	   2U  /* RENAME_EXCHANGE: renameat2(2) */
 
 int credentials_map(struct child *child)
 {
@@ -246,6 +248,22 @@ int credentials_write(struct child *child)
 	if (!child->request->is_first && faccessat(parent, child->name, F_OK, 0) == 0)
 		return 0;
 	return write_directory(child, parent);
+}
+
+int credentials_deliver(void *argument)
+{
+	struct child *child = argument;
+
+	int r = credentials_map(child);
+	if (r == 0 && has_files(child))
+		r = child->credentials_fd < 0 ? -EOPNOTSUPP
+					      : write_directory(child, child->credentials_fd);
+	if (r == 0)
+		return 0;
+	event_emit(EVENT_ERROR, "secrets-not-delivered", child->name,
+		   "the new files of its secrets cannot be written%s%s: %s",
+		   child->detail ? ": " : "", child->detail ? child->detail : "", strerror(-r));
+	return STATUS_CREDENTIALS;
 }
 
 int credentials_open_fds(struct child *child)

@@ -17,6 +17,8 @@
 #include "lib/sys.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
+#include "supervisor/life.h"
+#include "supervisor/secrets.h"
 #include "supervisor/setup.h"
 #include "supervisor/stop.h"
 #include "supervisor/transition.h"
@@ -180,14 +182,19 @@ static void apply_helper_exit(struct manager *m, const struct journal_entry *ent
 		note_gone(m, entry->unit, record);
 		return;
 	}
-	if (entry->code == CLD_EXITED && entry->status == 0) {
-		record->flags |= BOARD_UNIT_SECRETS_READY;
-		transition_advance(m, entry->unit, record, EVENT_UNIT_DONE);
-		return;
-	}
-	work_fail(record, RESULT_SECRETS);
-	record->exec_error = entry->code == CLD_EXITED ? entry->status : 0;
-	transition_advance(m, entry->unit, record, EVENT_UNIT_FAIL);
+	int event = secrets_fetched(m, entry, record);
+	if (event == NO_EVENT)
+		manager_publish(m, entry->unit, record);
+	else
+		transition_advance(m, entry->unit, record, (enum unit_event)event);
+	life_update(m, entry->unit);
+}
+
+static void apply_refresh_exit(struct manager *m, const struct journal_entry *entry,
+			       struct board_unit *record)
+{
+	life_ended(m, entry);
+	note_gone(m, entry->unit, record);
 }
 
 /* Of an Exec= probe. */
@@ -202,10 +209,9 @@ void exits_apply(struct manager *m, const struct journal_entry *entry)
 {
 	static void (*const appliers[SLOT_COUNT])(struct manager *, const struct journal_entry *,
 						  struct board_unit *) = {
-		[SLOT_MAIN] = apply_main_exit,
-		[SLOT_CONTROL] = apply_control_exit,
-		[SLOT_HELPER] = apply_helper_exit,
-		[SLOT_SPARE] = apply_probe_exit,
+		[SLOT_MAIN] = apply_main_exit,	     [SLOT_CONTROL] = apply_control_exit,
+		[SLOT_HELPER] = apply_helper_exit,   [SLOT_SPARE] = apply_probe_exit,
+		[SLOT_REFRESH] = apply_refresh_exit,
 	};
 
 	if (entry->unit >= m->n_units || entry->slot >= SLOT_COUNT)

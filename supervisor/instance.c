@@ -17,9 +17,11 @@
 #include "supervisor/goal.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
+#include "supervisor/life.h"
 #include "supervisor/setup.h"
 
 #define STATUS_KILLED 137 /* 128 + SIGKILL */
+#define REVOKE_US     (5 * USEC_PER_SEC)
 
 static const struct board_manager *now_of(const struct manager *m)
 {
@@ -149,7 +151,7 @@ static enum unit_action action_of(const struct manager *m, uint32_t unit,
 static void say_cause(const struct manager *m, uint32_t unit, const struct board_unit *record,
 		      int status)
 {
-	char text[512 + BOARD_FAILURE_MAX], failure[BOARD_FAILURE_MAX];
+	char text[1024 + BOARD_FAILURE_MAX], failure[BOARD_FAILURE_MAX];
 	const char *setup = setup_status_name(record->exec_error);
 	struct strbuf buf;
 
@@ -166,6 +168,8 @@ static void say_cause(const struct manager *m, uint32_t unit, const struct board
 	board_read_failure(&m->board, unit, failure);
 	if (setup && failure[0])
 		strbuf_addf(&buf, ": %s", failure);
+	if (record->result == RESULT_SECRETS)
+		life_say_cause(m, unit, &buf);
 	strbuf_addc(&buf, '\n');
 	termination_write(text);
 	event_with_string("result", unit_result_names[record->result]);
@@ -235,6 +239,23 @@ static uint32_t status_of_stop(const struct manager *m, const struct survey *sur
 	return survey->was_killed ? STATUS_KILLED : 0;
 }
 
+/* What was lent with the units' secrets is given back while the budget lasts. True when that is
+ * over. */
+static bool give_back(struct manager *m, struct board_manager *next)
+{
+	uint64_t deadline = next->deadline_us;
+
+	if (deadline == USEC_INFINITY)
+		deadline = MIN(clock_now_us() + REVOKE_US, manager_stop_deadline(m));
+	if (life_revoke_all(m, deadline))
+		return true;
+	if (next->deadline_us != deadline) {
+		next->deadline_us = deadline;
+		board_write_manager(&m->board, next);
+	}
+	return false;
+}
+
 static void finish(struct manager *m, const struct survey *survey)
 {
 	struct board_manager next = *now_of(m);
@@ -267,7 +288,8 @@ void instance_settle(struct manager *m)
 	struct survey survey = take_survey(m);
 
 	if (next.phase == BOARD_STOPPING && survey.is_all_down) {
-		finish(m, &survey);
+		if (give_back(m, &next))
+			finish(m, &survey);
 		return;
 	}
 	if (next.phase >= BOARD_STOPPING)

@@ -17,6 +17,16 @@ int32_t manager_pid(const struct manager *m, uint32_t unit, enum board_slot slot
 	return atomic_load_explicit(&m->board.slots[unit][slot], memory_order_acquire);
 }
 
+int manager_secret_fd(const struct manager *m, uint32_t unit)
+{
+	struct plan_range range = plan_unit(&m->plan, unit)->secrets;
+
+	return range.count == 0
+		       ? -EBADF
+		       : m->runtime[unit]
+				 .secret_fds[board_peek_life(&m->board, range.first)->side & 1];
+}
+
 /* ---- the queue of units to look at */
 
 void manager_mark(struct manager *m, uint32_t unit)
@@ -44,7 +54,8 @@ void manager_update_due(struct manager *m, uint32_t unit)
 	const struct board_unit *record = board_peek_unit(&m->board, unit);
 	struct unit_runtime *runtime = &m->runtime[unit];
 
-	runtime->due_us = MIN(MIN(record->deadline_us, record->watchdog_us), runtime->retry_us);
+	runtime->due_us = MIN(MIN(record->deadline_us, record->watchdog_us),
+			      MIN(runtime->retry_us, runtime->secrets_due_us));
 }
 
 void manager_publish(struct manager *m, uint32_t unit, const struct board_unit *record)
@@ -90,7 +101,8 @@ static int map_shared(struct manager *m)
 	if (r < 0)
 		return r;
 	m->n_units = plan_unit_count(&m->plan);
-	if (m->board.n_units != m->n_units)
+	if (m->board.n_units != m->n_units ||
+	    m->board.n_secrets != plan_section_count(&m->plan, PLAN_SECRETS))
 		return -EBADMSG;
 	/* A fork would copy its page tables for nothing; the kernel's write to a slot is not
 	 * affected, as it happens in the parent. */
@@ -112,6 +124,24 @@ const struct fingerprints *manager_fingerprints(const struct manager *m)
 	return m->fingerprints.header ? &m->fingerprints : NULL;
 }
 
+/* What was made for the units' secrets; in this process it has PID 1's numbers. */
+static void adopt_files(struct manager *m)
+{
+	for (uint32_t i = 0; i < m->store->count; i++) {
+		const struct store_entry *e = &m->store->entries[i];
+		if (e->index >= m->n_units)
+			continue;
+		struct unit_runtime *runtime = &m->runtime[e->index];
+		switch (e->kind) {
+		case STORE_SECRET: runtime->secret_fds[0] = e->fd; break;
+		case STORE_SECRET_OTHER: runtime->secret_fds[1] = e->fd; break;
+		case STORE_SECRET_STATE: runtime->state_fd = e->fd; break;
+		case STORE_SECRET_REPORT: runtime->report_fd = e->fd; break;
+		default: break;
+		}
+	}
+}
+
 int manager_init(struct manager *m, const struct store_table *store)
 {
 	*m = (struct manager){.store = store};
@@ -129,14 +159,12 @@ int manager_init(struct manager *m, const struct store_table *store)
 		for (int slot = 0; slot < SLOT_COUNT; slot++)
 			m->runtime[unit].pidfd[slot] = -EBADF;
 		m->runtime[unit].retry_us = USEC_INFINITY;
-		m->runtime[unit].secret_fd = -EBADF;
+		m->runtime[unit].secrets_due_us = USEC_INFINITY;
+		m->runtime[unit].secret_fds[0] = m->runtime[unit].secret_fds[1] = -EBADF;
+		m->runtime[unit].state_fd = m->runtime[unit].report_fd = -EBADF;
 		manager_update_due(m, unit);
 	}
-	uint32_t cursor = 0;
-	for (const struct store_entry *e; (e = store_next(store, STORE_SECRET, &cursor));) {
-		if (e->index < m->n_units)
-			m->runtime[e->index].secret_fd = e->fd;
-	}
+	adopt_files(m);
 	m->channel = store_find(store, STORE_CHANNEL, 0);
 	m->event_phase = store_find(store, STORE_EVENT_PHASE, 0);
 	return spawn_init(&m->spawner, &m->plan, store, &m->board);

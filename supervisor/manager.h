@@ -26,8 +26,12 @@
 /* What a unit has beside its record; private, and made again by adoption. */
 struct unit_runtime {
 	int pidfd[SLOT_COUNT]; /* of the process in the slot, or -EBADF */
-	int secret_fd;	       /* what was fetched for it, or -EBADF; PID 1's store has it too */
-	uint64_t due_us;       /* when something is to be looked at: the earliest of the record's
+	/* What was fetched for it, what its helper remembers and what it reports, or -EBADF; PID 1's
+	 * store has them too. */
+	int secret_fds[2], state_fd, report_fd;
+	uint64_t secrets_due_us; /* when secrets.c has to look; USEC_INFINITY */
+	bool waits_for_turn;	 /* too many helpers run: it looks when one has ended */
+	uint64_t due_us;	 /* when something is to be looked at: the earliest of the record's
 				  deadlines and retry_us */
 	uint64_t
 		retry_us; /* a look at what gives no event (a pid file, leftovers); else infinite */
@@ -68,6 +72,9 @@ void manager_retry_soon(struct manager *manager, uint32_t unit);
 /* The unit, or the unit and all that may derive something from its state, is to be looked at. */
 void manager_mark(struct manager *manager, uint32_t unit);
 void manager_mark_around(struct manager *manager, uint32_t unit);
+
+/* The values of the unit's secrets that hold, borrowed, or -EBADF. */
+int manager_secret_fd(const struct manager *manager, uint32_t unit);
 
 /* Pid of the slot, or 0. */
 int32_t manager_pid(const struct manager *manager, uint32_t unit, enum board_slot slot);

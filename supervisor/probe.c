@@ -243,7 +243,7 @@ static bool ask_by_process(struct manager *m, struct probe *probe)
 		.phase = EXEC_START,
 		.run = board_peek_unit(&m->board, probe->unit)->started_us,
 		.main_pid = manager_pid(m, probe->unit, SLOT_MAIN),
-		.secret_fd = m->runtime[probe->unit].secret_fd,
+		.secret_fd = manager_secret_fd(m, probe->unit),
 	};
 
 	m->runtime[probe->unit].pidfd[SLOT_SPARE] =

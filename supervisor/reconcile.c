@@ -7,6 +7,7 @@
 #include "supervisor/goal.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
+#include "supervisor/life.h"
 #include "supervisor/transition.h"
 #include "supervisor/watch.h"
 
@@ -171,7 +172,8 @@ static void start(struct manager *m, uint32_t unit)
 	case CONDITION_ASSERT_FAILED: refuse(m, unit, RESULT_ASSERT, unmet); return;
 	case CONDITION_HOLDS: break;
 	}
-	if (!outcome_start_allowed(plan_unit(&m->plan, unit), &record, clock_now_us())) {
+	if (!(record.flags & BOARD_UNIT_PLANNED) &&
+	    !outcome_start_allowed(plan_unit(&m->plan, unit), &record, clock_now_us())) {
 		refuse(m, unit, RESULT_START_LIMIT, "it was started too often in a short time");
 		return;
 	}
@@ -283,6 +285,7 @@ static void look_at(struct manager *m, uint32_t unit)
 		take_down(m, unit);
 	watch_update(m, unit);
 	probe_update(m, unit);
+	life_update(m, unit);
 }
 
 void reconcile_run(struct manager *m)

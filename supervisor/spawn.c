@@ -283,15 +283,16 @@ int spawn_process(const struct spawner *spawner, const struct spawn_request *req
 
 struct helper {
 	const struct spawner *spawner;
-	enum role role;
+	const struct spawn_help *help;
 	int program, input_fd, output_fd, error_fd;
-	char *const *argv;
 };
 
 static int run_helper(void *argument)
 {
 	static char *const no_environment[] = {NULL};
 	const struct helper *helper = argument;
+	const struct spawn_help *help = helper->help;
+	char *const name[] = {(char *)(uintptr_t)role_programs[help->role], NULL};
 
 	/* To its place only after all were moved out of the way of each other. */
 	int input = fcntl(helper->input_fd, F_DUPFD_CLOEXEC, 3);
@@ -299,25 +300,25 @@ static int run_helper(void *argument)
 	if (setsid() < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
 	    (helper->error_fd >= 0 && dup2(helper->error_fd, STDERR_FILENO) < 0))
 		_exit(EXIT_FAILURE);
-	store_expose(helper->spawner->store, helper->role);
+	store_expose(helper->spawner->store, help->role);
+	for (uint32_t i = 0; i < help->n_passed; i++)
+		(void)fcntl(help->passed[i], F_SETFD, 0);
 	signals_set_mask(0, NULL);
-	(void)sys_exec_fd(helper->program, helper->argv, no_environment);
+	(void)sys_exec_fd(helper->program, help->argv ? help->argv : name, no_environment);
 	_exit(203);
 }
 
-int spawn_helper(const struct spawner *spawner, uint32_t unit, enum role role, char *const argv[],
-		 int input_fd, int output_fd, int *ret_pidfd)
+int spawn_helper(const struct spawner *spawner, const struct spawn_help *help, int *ret_pidfd)
 {
 	bool is_in_cgroup;
+	uint32_t stream = stream_of_role(plan_unit_count(spawner->plan), help->role);
 	struct helper helper = {
 		.spawner = spawner,
-		.role = role,
-		.program = store_find(spawner->store, STORE_EXEC, role),
-		.input_fd = input_fd < 0 ? spawner->null_fd : input_fd,
-		.output_fd = output_fd < 0 ? spawner->null_fd : output_fd,
-		.error_fd =
-			spawner->pipe_write[stream_of_role(plan_unit_count(spawner->plan), role)],
-		.argv = argv,
+		.help = help,
+		.program = store_find(spawner->store, STORE_EXEC, help->role),
+		.input_fd = help->input_fd < 0 ? spawner->null_fd : help->input_fd,
+		.output_fd = help->output_fd < 0 ? spawner->null_fd : help->output_fd,
+		.error_fd = spawner->pipe_write[stream],
 	};
 
 	if (helper.program < 0)
@@ -327,7 +328,28 @@ int spawn_helper(const struct spawner *spawner, uint32_t unit, enum role role, c
 					.argument = &helper,
 					.cgroup_fd = -EBADF,
 					.is_in_cgroup = &is_in_cgroup,
-					.slot = &spawner->board->slots[unit][SLOT_HELPER],
+					.slot = &spawner->board->slots[help->unit][help->slot],
+					.stack = spawner->stack},
+		ret_pidfd);
+}
+
+int spawn_delivery(const struct spawner *spawner, uint32_t unit, int secret_fd, int *ret_pidfd)
+{
+	struct child child = {
+		.spawner = spawner,
+		.unit = plan_unit(spawner->plan, unit),
+		.name = plan_unit_name(spawner->plan, unit),
+		.secret_fd = secret_fd,
+		.credentials_fd = spawner->credentials_fd,
+	};
+
+	return clone_sibling(
+		&(struct clone_request){.run = credentials_deliver,
+					.argument = &child,
+					.is_copy = true,
+					.cgroup_fd = -EBADF,
+					.is_in_cgroup = &child.is_in_cgroup,
+					.slot = &spawner->board->slots[unit][SLOT_REFRESH],
 					.stack = spawner->stack},
 		ret_pidfd);
 }

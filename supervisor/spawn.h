@@ -25,13 +25,24 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
 int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
 		  int *ret_pidfd);
 
-/*
- * Starts one of holdfast's own programs from the store (ROLE_SECRETS, ROLE_CTL) in SLOT_HELPER of
- * unit, with what store_grants names, input_fd and output_fd as its stdin and stdout (-EBADF:
- * /dev/null), the role's stream as its stderr and an empty environment. 0 or -errno.
- */
-int spawn_helper(const struct spawner *spawner, uint32_t unit, enum role role, char *const argv[],
-		 int input_fd, int output_fd, int *ret_pidfd);
+/* One of holdfast's own programs. */
+struct spawn_help {
+	uint32_t unit;
+	enum board_slot slot;
+	enum role role;
+	char *const *argv;	 /* NULL: the program's name alone */
+	int input_fd, output_fd; /* its stdin and stdout; -EBADF: /dev/null */
+	const int *passed;	 /* inherited by their numbers beside what store_grants names */
+	uint32_t n_passed;
+};
+
+/* Starts it from the store in its slot, with what its role is granted and is passed, the role's stream
+ * as its stderr and an empty environment. 0 or -errno. */
+int spawn_helper(const struct spawner *spawner, const struct spawn_help *help, int *ret_pidfd);
+
+/* In SLOT_REFRESH a child that puts the values in secret_fd into the unit's credentials directory, as
+ * the first command of an activation would, and ends with 0 or 243. 0 or -errno. */
+int spawn_delivery(const struct spawner *spawner, uint32_t unit, int secret_fd, int *ret_pidfd);
 
 /* After a unit's last process: removes its runtime directories (but those to keep), its private /tmp,
  * its credentials and its cgroup. What is not there is no error. */

@@ -103,7 +103,7 @@ static void kill_processes(const struct manager *m, uint32_t unit, const struct 
 static bool has_process_in_slot(const struct manager *m, uint32_t unit)
 {
 	for (int slot = 0; slot < SLOT_COUNT; slot++) {
-		if (manager_pid(m, unit, (enum board_slot)slot) > 0)
+		if (slot != SLOT_REFRESH && manager_pid(m, unit, (enum board_slot)slot) > 0)
 			return true;
 	}
 	return false;
@@ -135,6 +135,8 @@ enum unit_event stop_end_event(struct manager *m, uint32_t unit, struct board_un
 	record->flags &= ~(BOARD_UNIT_RESTARTING | BOARD_UNIT_WATCHDOG_BIT);
 	if (record->flags & BOARD_UNIT_CONDITION_UNMET)
 		return EVENT_UNIT_END_CLEAN;
+	if (is_wanted && is_held_down && (record->flags & BOARD_UNIT_PLANNED))
+		return EVENT_UNIT_END_RESTART;
 	if (is_wanted && is_held_down && record->result == RESULT_SUCCESS)
 		return EVENT_UNIT_END_AGAIN;
 	if (is_wanted && outcome_wants_restart(plan, plan_unit_statuses(&m->plan, plan), record))

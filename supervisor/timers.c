@@ -5,6 +5,8 @@
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "supervisor/exits.h"
+#include "supervisor/life.h"
+#include "supervisor/secrets.h"
 #include "supervisor/stop.h"
 #include "supervisor/transition.h"
 #include "supervisor/work.h"
@@ -55,6 +57,8 @@ static void timed_out(struct manager *m, uint32_t unit)
 	}
 	if (unit_entries[record.state].kill)
 		event = kill_timeout_event(m, unit, &record);
+	else if (record.state == UNIT_FETCHING)
+		secrets_timed_out(m, unit, &record);
 	else if (record.state != UNIT_DRAIN)
 		work_fail(&record, RESULT_TIMEOUT);
 	transition_advance(m, unit, &record, event);
@@ -79,6 +83,8 @@ void timers_check(struct manager *m, uint64_t now)
 			continue;
 		if (m->runtime[unit].retry_us <= now)
 			retry(m, unit);
+		if (m->runtime[unit].secrets_due_us <= now)
+			life_check_time(m, unit, now);
 		if (board_peek_unit(&m->board, unit)->watchdog_us <= now)
 			watchdog_bites(m, unit);
 		if (board_peek_unit(&m->board, unit)->deadline_us <= now)

@@ -13,18 +13,29 @@
 
 #define LEAST_FOR_KILL_US (500 * USEC_PER_MSEC)
 
+static uint64_t fetch_limit(const struct manager *m, uint32_t unit)
+{
+	uint64_t limit = m->plan.header->fetch_timeout_us;
+
+	return limit == 0 || plan_unit(&m->plan, unit)->secrets.count == 0 ? USEC_INFINITY : limit;
+}
+
 static uint64_t limit_of(const struct manager *m, uint32_t unit, const struct board_unit *record,
 			 enum unit_limit limit)
 {
 	const struct plan_unit *plan = plan_unit(&m->plan, unit);
 
 	switch (limit) {
+	case LIMIT_FETCH: return fetch_limit(m, unit);
 	case LIMIT_START: return plan->timeout_start_us;
 	case LIMIT_STOP: return plan->timeout_stop_us;
 	case LIMIT_ABORT: return plan->timeout_abort_us;
 	case LIMIT_RUNTIME: return plan->runtime_max_us;
 	case LIMIT_DRAIN: return plan->drain_us;
-	case LIMIT_RESTART: return outcome_restart_delay(plan, record->restarts);
+	case LIMIT_RESTART:
+		return record->flags & BOARD_UNIT_PLANNED
+			       ? 0
+			       : outcome_restart_delay(plan, record->restarts);
 	default: return USEC_INFINITY;
 	}
 }
@@ -35,8 +46,7 @@ static uint64_t deadline_of(const struct manager *m, uint32_t unit, const struct
 {
 	enum unit_limit limit = unit_entries[to].limit;
 
-	if (limit == LIMIT_START && unit_entries[from].limit == LIMIT_START &&
-	    from != UNIT_FETCHING)
+	if (limit == LIMIT_START && unit_entries[from].limit == LIMIT_START)
 		return record->deadline_us;
 	if (to == UNIT_STOP_SIGTERM && (record->flags & BOARD_UNIT_WATCHDOG_BIT))
 		limit = LIMIT_ABORT;
@@ -53,12 +63,12 @@ static void forget_last_run(struct board_unit *record)
 {
 	record->result = RESULT_SUCCESS;
 	record->exec_error = 0;
-	record->flags &= BOARD_UNIT_SECRETS_READY;
+	record->flags &= BOARD_UNIT_SECRETS_READY | BOARD_UNIT_PLANNED;
 }
 
 static void count_end(struct board_unit *record, enum unit_event event)
 {
-	if (event == EVENT_UNIT_END_RESTART)
+	if (event == EVENT_UNIT_END_RESTART && !(record->flags & BOARD_UNIT_PLANNED))
 		record->restarts++;
 	if (event == EVENT_UNIT_END_FAILED || event == EVENT_UNIT_REFUSE)
 		record->flags |= BOARD_UNIT_TRIGGER_PENDING | BOARD_UNIT_SETTLED;
@@ -107,6 +117,8 @@ static void enter_record(struct manager *m, uint32_t unit, struct board_unit *re
 	}
 	if (!unit_is_up(to))
 		record->flags &= ~BOARD_UNIT_READY;
+	if ((unit_is_up(to) && to != UNIT_DRAIN) || unit_is_down(to))
+		record->flags &= ~BOARD_UNIT_PLANNED;
 	bool is_watched = to == UNIT_START_POST || to == UNIT_RUNNING || to == UNIT_DRAIN;
 	if (!is_watched || plan_unit(&m->plan, unit)->watchdog_us == PLAN_INFINITY_US)
 		record->watchdog_us = USEC_INFINITY;

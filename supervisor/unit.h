@@ -38,6 +38,9 @@ enum unit_event {
 #undef X
 		UNIT_EVENT_COUNT
 };
+/* In an int that may hold one. */
+#define NO_EVENT (-1)
+
 extern const char *const unit_event_names[UNIT_EVENT_COUNT];
 
 /* In place of an event: something is still waited for. */
@@ -49,6 +52,7 @@ int unit_next(enum unit_state state, enum unit_event event);
 /* Whose time limit holds in a state. */
 enum unit_limit {
 	LIMIT_NONE,
+	LIMIT_FETCH,
 	LIMIT_START,
 	LIMIT_STOP,
 	LIMIT_ABORT,

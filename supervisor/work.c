@@ -10,7 +10,7 @@
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "lib/fd.h"
-#include "supervisor/fetch.h"
+#include "supervisor/secrets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/stop.h"
 
@@ -70,7 +70,7 @@ static int spawn_command(struct manager *m, uint32_t unit, const struct board_un
 		.is_first = is_first_command(m, unit, record),
 		.run = record->started_us,
 		.main_pid = slot == SLOT_MAIN ? 0 : manager_pid(m, unit, SLOT_MAIN),
-		.secret_fd = m->runtime[unit].secret_fd,
+		.secret_fd = manager_secret_fd(m, unit),
 	};
 
 	if (record->state == UNIT_STOP || record->state == UNIT_STOP_POST) {
@@ -151,25 +151,6 @@ static int begin_command(struct manager *m, uint32_t unit, struct board_unit *re
 	return work_after_spawn(m, unit, record);
 }
 
-static int begin_fetch(struct manager *m, uint32_t unit, struct board_unit *record)
-{
-	if (plan_unit(&m->plan, unit)->secrets.count == 0 ||
-	    (record->flags & BOARD_UNIT_SECRETS_READY))
-		return EVENT_UNIT_DONE;
-	int r = fetch_begin(m, unit);
-	if (r == 0)
-		return NO_EVENT;
-	if (r == -EAGAIN) {
-		/* PID 1 has still to read what was sent before. */
-		manager_retry_soon(m, unit);
-		return NO_EVENT;
-	}
-	event_emit(EVENT_ERROR, "secrets-failed", plan_unit_name(&m->plan, unit),
-		   "cannot start fetching its secrets: %s", strerror(-r));
-	work_fail(record, RESULT_SECRETS);
-	return EVENT_UNIT_FAIL;
-}
-
 /* Begins the work of the record's state. Returns the event that ends it at once, or none. */
 int work_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 {
@@ -178,7 +159,7 @@ int work_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 	if (unit_entries[record->state].kill)
 		return stop_begin(m, unit, record);
 	if (record->state == UNIT_FETCHING)
-		return begin_fetch(m, unit, record);
+		return secrets_begin(m, unit, record);
 	if (record->state == UNIT_DRAIN &&
 	    (manager_is_stopping(m) || plan_unit(&m->plan, unit)->drain_us == 0))
 		return EVENT_UNIT_DONE;

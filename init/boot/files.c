@@ -46,7 +46,9 @@ static uint64_t space_needed(const struct boot *boot)
 {
 	const struct plan_header *header = boot->plan.header;
 
-	return ring_file_size(header->ring_bytes) + board_file_size(plan_unit_count(&boot->plan)) +
+	return ring_file_size(header->ring_bytes) +
+	       board_file_size(plan_unit_count(&boot->plan),
+			       plan_section_count(&boot->plan, PLAN_SECRETS)) +
 	       header->size + 3 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
@@ -148,7 +150,9 @@ static int put_both(struct boot *boot, enum store_kind kind, enum store_kind kin
 static int make_board(struct boot *boot)
 {
 	CLEANUP(fd_closep) int fd = create(boot, "board");
-	int r = fd < 0 ? fd : board_format(fd, plan_unit_count(&boot->plan));
+	int r = fd < 0 ? fd
+		       : board_format(fd, plan_unit_count(&boot->plan),
+				      plan_section_count(&boot->plan, PLAN_SECRETS));
 
 	return r < 0 ? fail(boot, "board", r) : put_both(boot, STORE_BOARD, STORE_BOARD_PUBLIC, fd);
 }

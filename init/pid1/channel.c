@@ -22,8 +22,8 @@
 	 BIT(STORE_CGROUP) | BIT(STORE_FINGERPRINTS) | BIT(STORE_FINGERPRINTS_READ) |              \
 	 BIT(STORE_FINGERPRINT_KEY))
 /* What the supervisor makes for the fetches of a unit. */
-#define SUPERVISOR_PUTS                                                         \
-	(BIT(STORE_SECRET) | BIT(STORE_SECRET_NEXT) | BIT(STORE_SECRET_STATE) | \
+#define SUPERVISOR_PUTS                                                          \
+	(BIT(STORE_SECRET) | BIT(STORE_SECRET_OTHER) | BIT(STORE_SECRET_STATE) | \
 	 BIT(STORE_SECRET_REPORT))
 
 static int take_hello(struct instance *in, const struct proto_packet *packet, int fd);

@@ -169,7 +169,7 @@ int main(int argc, char **argv)
 	ctlsample_plan(&block, &size);
 	check(io_write_all(create(argv[1], "plan"), block, size), "plan");
 	int fd = create(argv[1], "board");
-	check(board_format(fd, SAMPLE_COUNT), "board");
+	check(board_format(fd, SAMPLE_COUNT, SAMPLE_SECRETS), "board");
 	check(board_map(fd, true, &board), "board");
 	fd = create(argv[1], "ring");
 	check(ring_format(fd, 65536), "ring");

@@ -187,7 +187,7 @@ static void make_shared(uint32_t n_units)
 	int board_fd = sys_memfd_create("board", MFD_CLOEXEC);
 	int journal_fd = sys_memfd_create("journal", MFD_CLOEXEC);
 
-	check(board_format(board_fd, n_units), "board");
+	check(board_format(board_fd, n_units, 0), "board");
 	check(board_map(board_fd, true, &board), "board");
 	check(journal_format(journal_fd), "journal");
 	check(journal_map(journal_fd, true, &journal), "journal");

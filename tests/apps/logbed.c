@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 	make_plan(n_units, format_of(argv[3]), strtoull(argv[4], NULL, 10),
 		  (uint32_t)strtoul(argv[5], NULL, 10));
 	int fd = create("board");
-	check(board_format(fd, n_units), "board_format");
+	check(board_format(fd, n_units, 0), "board_format");
 	check(board_map(fd, true, &board), "board_map");
 	make_store();
 	make_fingerprints((uint32_t)strtoul(argv[6], NULL, 10));

@@ -144,7 +144,7 @@ static void do_world(char **words)
 	send_packet(PROTO_HELLO, 0, 0, PROTO_VERSION, -1, NULL);
 	put(STORE_PLAN, make_plan(n_units, (uint32_t)number(words, 2)));
 	put(STORE_PLAN_PUBLIC, make_plan(n_units, (uint32_t)number(words, 2)));
-	check(board_format(board_fd, n_units), "board");
+	check(board_format(board_fd, n_units, 0), "board");
 	put(STORE_BOARD_PUBLIC, fd_reopen(board_fd, O_RDONLY));
 	put(STORE_BOARD, board_fd);
 	put(STORE_RING, sys_memfd_create("ring", MFD_CLOEXEC));

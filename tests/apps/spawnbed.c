@@ -460,7 +460,7 @@ static void make_shared(uint32_t n_units)
 {
 	int fd = sys_memfd_create("board", MFD_CLOEXEC);
 
-	must(fd >= 0 && board_format(fd, n_units) == 0 && board_map(fd, true, &bed.board) == 0,
+	must(fd >= 0 && board_format(fd, n_units, 0) == 0 && board_map(fd, true, &bed.board) == 0,
 	     "board");
 	bed.n_units = n_units;
 	for (uint32_t i = 0; i < n_units; i++) {
@@ -538,10 +538,17 @@ static void supervise(int to)
 	struct answer answer = {0};
 	int pidfd = -EBADF;
 
+	const struct spawn_help help = {
+		.slot = SLOT_HELPER,
+		.role = ROLE_SECRETS,
+		.argv = bed.argv,
+		.input_fd = -EBADF,
+		.output_fd = store_find(bed.store, STORE_PIPE_WRITE, 0),
+	};
+
 	become_supervisor();
 	errno = 0;
-	answer.r = bed.is_helper ? spawn_helper(&bed.spawner, 0, ROLE_SECRETS, bed.argv, -EBADF,
-						store_find(bed.store, STORE_PIPE_WRITE, 0), &pidfd)
+	answer.r = bed.is_helper ? spawn_helper(&bed.spawner, &help, &pidfd)
 				 : spawn_process(&bed.spawner, &bed.request, &pidfd);
 	answer.has_pidfd = pidfd >= 0;
 	answer.count = unit_count_processes(&bed.spawner, 0, *slot_of(0));

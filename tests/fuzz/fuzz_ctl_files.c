@@ -74,8 +74,8 @@ static void make_files(void)
 		files[i] = sys_memfd_create("file", MFD_CLOEXEC);
 	ctlsample_plan(&block, &size);
 	if (write(files[0], block, size) != (ssize_t)size ||
-	    board_format(files[1], SAMPLE_COUNT) < 0 || ring_format(files[2], 65536) < 0 ||
-	    ring_map(files[2], true, &ring) < 0)
+	    board_format(files[1], SAMPLE_COUNT, SAMPLE_SECRETS) < 0 ||
+	    ring_format(files[2], 65536) < 0 || ring_map(files[2], true, &ring) < 0)
 		abort();
 	free(block);
 	for (uint32_t i = 0; i < 40; i++) {

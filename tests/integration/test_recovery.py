@@ -23,7 +23,7 @@ PHASES = ["starting", "running", "draining", "stopping", "stopped"]
 PASSINGS = 3
 # Not passed by this set of units: what a command after the stop leaves behind and that ignores TERM
 # is test_manager's, the end that a unit's failure brings is test_recovery_scenes'.
-ELSEWHERE = {"final-sigkill", "cause-told"}
+ELSEWHERE = {"delivery-spawned", "change-signalled", "final-sigkill", "cause-told"}
 
 
 def crash_points():

@@ -132,7 +132,7 @@ static int make_all(void **state)
 
 	(void)state;
 	make_plan();
-	assert_int_equal(board_format(board_fd, N_UNITS), 0);
+	assert_int_equal(board_format(board_fd, N_UNITS, 0), 0);
 	assert_int_equal(board_map(board_fd, true, &snapshot.board), 0);
 	assert_int_equal(journal_format(journal_fd), 0);
 	assert_int_equal(journal_map(journal_fd, true, &journal), 0);

@@ -86,7 +86,7 @@ static void readers_never_see_half_a_record(void **state)
 	pthread_t thread;
 
 	(void)state;
-	assert_int_equal(board_format(fd, 3), 0);
+	assert_int_equal(board_format(fd, 3, 2), 0);
 	assert_int_equal(board_map(fd, true, &writer), 0);
 	assert_int_equal(board_map(fd, false, &reader), 0);
 	struct board_unit first = record_of(0);
@@ -112,7 +112,7 @@ static void a_killed_writer_leaves_a_whole_record(void **state)
 	struct board board;
 
 	(void)state;
-	assert_int_equal(board_format(fd, 2), 0);
+	assert_int_equal(board_format(fd, 2, 2), 0);
 	assert_int_equal(board_map(fd, true, &board), 0);
 	struct board_unit first = record_of(0);
 	board_write_unit(&board, 1, &first);
@@ -142,7 +142,7 @@ static void slots_are_found_by_pid(void **state)
 	uint32_t unit = 99, slot = 99;
 
 	(void)state;
-	assert_int_equal(board_format(fd, 1000), 0);
+	assert_int_equal(board_format(fd, 1000, 2), 0);
 	assert_int_equal(board_map(fd, true, &board), 0);
 	atomic_store(&board.slots[999][SLOT_CONTROL], 4711);
 	assert_true(board_find_pid(&board, 4711, &unit, &slot));
@@ -159,10 +159,10 @@ static void a_damaged_board_is_refused(void **state)
 
 	(void)state;
 	assert_int_equal(board_map(fd, false, &board), -EBADMSG);
-	assert_int_equal(board_format(fd, 10), 0);
+	assert_int_equal(board_format(fd, 10, 2), 0);
 	assert_int_equal(ftruncate(fd, 4096), 0);
 	assert_int_equal(board_map(fd, false, &board), -EBADMSG);
-	assert_int_equal(board_format(fd, 10), 0);
+	assert_int_equal(board_format(fd, 10, 2), 0);
 	uint32_t n_units = UINT32_MAX;
 	assert_int_equal(
 		pwrite(fd, &n_units, sizeof(n_units), offsetof(struct board_header, n_units)),

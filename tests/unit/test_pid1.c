@@ -127,7 +127,7 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_FINGERPRINTS_READ,
 		STORE_FINGERPRINT_KEY,
 	};
-	bool is_of_supervisor = kind == STORE_SECRET || kind == STORE_SECRET_NEXT ||
+	bool is_of_supervisor = kind == STORE_SECRET || kind == STORE_SECRET_OTHER ||
 				kind == STORE_SECRET_STATE || kind == STORE_SECRET_REPORT;
 	bool is_boots = false;
 
