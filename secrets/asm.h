@@ -8,14 +8,3 @@
 #include "secrets/run.h"
 
 extern const struct provider asm_provider;
-
-struct asm_reference {
-	char *id;    /* name or ARN */
-	char *key;   /* of a JSON object; NULL: the whole value */
-	char *stage; /* a stage or, when is_version, a version's id; NULL: AWSCURRENT */
-	bool is_version;
-};
-
-/* Takes apart what stands behind "asm:". False with a sentence in why. */
-bool asm_parse(const char *rest, struct asm_reference *ret_reference, struct strbuf *why);
-void asm_reference_finish(struct asm_reference *reference);

@@ -461,18 +461,30 @@ char *decode_text(const struct decode_span *span, size_t *ret_length)
 	return to;
 }
 
+/* libcrypto takes white space at the ends, and padding anywhere. */
+static bool is_base64(const char *text, size_t length)
+{
+	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789+/";
+
+	for (size_t i = 0; i < length; i++) {
+		if (!memchr(letters, text[i], sizeof(letters) - 1))
+			return false;
+	}
+	return true;
+}
+
 char *decode_base64(const char *text, size_t length, size_t *ret_length)
 {
 	size_t padding = 0;
 
 	while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
 		padding++;
-	if (length % 4 != 0 || length > INT32_MAX)
+	if (length % 4 != 0 || length > INT32_MAX || !is_base64(text, length - padding))
 		return NULL;
 	unsigned char *to = secmem_alloc(length / 4 * 3 + 1);
 	if (!to)
 		return NULL;
-	/* It takes white space at the ends, which is then missing from what it gives. */
 	int n = length == 0 ? 0 : EVP_DecodeBlock(to, (const unsigned char *)text, (int)length);
 	if (n < 0 || (size_t)n != length / 4 * 3) {
 		secmem_free(to);

@@ -7,66 +7,14 @@
 #include "lib/secretfile.h"
 #include "secrets/aws.h"
 #include "secrets/awscall.h"
+#include "secrets/awsref.h"
 #include "secrets/decode.h"
 #include "secrets/secmem.h"
 
 #define NAMES_PER_CALL 10
 #define PAGES_MAX      1000
-#define NAME_MAX_BYTES 2048
 
 static const struct awscall_service service = {&endpoint_ssm, "AmazonSSM"};
-
-/* ---- references */
-
-/* The colon before version or label; of an ARN, none of the five that it has itself. */
-static const char *find_selector(const char *text)
-{
-	if (str_starts(text, "arn:")) {
-		for (int i = 0; i < 5 && text; i++) {
-			text = strchr(text, ':');
-			text = text ? text + 1 : NULL;
-		}
-	}
-	return text ? strchr(text, ':') : NULL;
-}
-
-bool ssm_parse(const char *rest, bool is_path, struct ssm_reference *ret_reference,
-	       struct strbuf *why)
-{
-	static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				      "0123456789_.-/:";
-	size_t length = strlen(rest);
-	const char *selector = find_selector(rest);
-
-	if (length == 0 || length > NAME_MAX_BYTES || rest[strspn(rest, letters)] != '\0') {
-		strbuf_adds(why, "ssm: wants the name of a parameter: letters, digits and _ . - /");
-		return false;
-	}
-	if (is_path && (rest[0] != '/' || selector)) {
-		strbuf_adds(why,
-			    "a path of parameters starts with / and has no version: ssm:/app/");
-		return false;
-	}
-	if (!is_path && rest[length - 1] == '/') {
-		strbuf_adds(why, "this is a path of parameters: use SecretPath=");
-		return false;
-	}
-	if (selector && (selector[1] == '\0' || selector == rest || strpbrk(selector + 1, ":/"))) {
-		strbuf_adds(why, "behind the name stands :VERSION or :LABEL");
-		return false;
-	}
-	char *name = secmem_alloc(length + 2);
-	if (!name) {
-		strbuf_adds(why, "out of memory");
-		return false;
-	}
-	memcpy(name, rest, length + 1);
-	if (is_path && rest[length - 1] != '/')
-		memcpy(name + length, "/", 2);
-	*ret_reference = (struct ssm_reference){
-		.name = name, .length = selector ? (size_t)(selector - rest) : strlen(name)};
-	return true;
-}
 
 static enum secret_outcome ssm_open(struct run *run, struct secret *secret, const char *rest,
 				    struct strbuf *why)
@@ -349,7 +297,7 @@ struct walk {
 static cJSON *page_body(const struct walk *walk)
 {
 	cJSON *body = cJSON_CreateObject();
-	char path[NAME_MAX_BYTES + 2];
+	char path[AWSREF_NAME_MAX + 2];
 
 	/* The service wants it without the slash at its end, but for the root. */
 	(void)str_copy(path, sizeof(path), name_of(walk->secret));

@@ -1,0 +1,199 @@
+/* TESTS: secrets/awsref.c secrets/endpoint.c secrets/secmem.c secrets/address.c secrets/run.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/secretrequest.c lib/secretreport.c lib/secretfile.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
+/* LDFLAGS: -lcurl */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <string.h>
+
+#include "secrets/address.h"
+#include "secrets/awsref.h"
+#include "secrets/endpoint.h"
+#include "secrets/secmem.h"
+
+static struct run run;
+
+/* An environment alone: NAME=VALUE with a NUL behind each. */
+static void set_environment(const char *data, size_t size)
+{
+	memset(&run.request, 0, sizeof(run.request));
+	run.environment = (struct run_environ){data, size};
+}
+#define ENVIRONMENT(text) set_environment(text, sizeof(text))
+
+/* As botocore's rules have them. */
+static void test_endpoints(void **state)
+{
+	static const struct {
+		const struct endpoint_service *service;
+		const char *region, *url, *fips, *dual, *both;
+	} rows[] = {
+		{&endpoint_ssm, "eu-central-1", "ssm.eu-central-1.amazonaws.com",
+		 "ssm-fips.eu-central-1.amazonaws.com", "ssm.eu-central-1.api.aws",
+		 "ssm-fips.eu-central-1.api.aws"},
+		{&endpoint_secretsmanager, "us-east-1", "secretsmanager.us-east-1.amazonaws.com",
+		 "secretsmanager-fips.us-east-1.amazonaws.com", "secretsmanager.us-east-1.api.aws",
+		 "secretsmanager-fips.us-east-1.api.aws"},
+		{&endpoint_sts, "cn-north-1", "sts.cn-north-1.amazonaws.com.cn",
+		 "sts-fips.cn-north-1.amazonaws.com.cn",
+		 "sts.cn-north-1.api.amazonwebservices.com.cn",
+		 "sts-fips.cn-north-1.api.amazonwebservices.com.cn"},
+		{&endpoint_ssm, "us-gov-west-1", "ssm.us-gov-west-1.amazonaws.com",
+		 "ssm.us-gov-west-1.amazonaws.com", "ssm.us-gov-west-1.api.aws",
+		 "ssm-fips.us-gov-west-1.api.aws"},
+		{&endpoint_secretsmanager, "us-gov-west-1",
+		 "secretsmanager.us-gov-west-1.amazonaws.com",
+		 "secretsmanager-fips.us-gov-west-1.amazonaws.com",
+		 "secretsmanager.us-gov-west-1.api.aws",
+		 "secretsmanager-fips.us-gov-west-1.api.aws"},
+		{&endpoint_sts, "us-isob-east-1", "sts.us-isob-east-1.sc2s.sgov.gov",
+		 "sts-fips.us-isob-east-1.sc2s.sgov.gov", "sts.us-isob-east-1.sc2s.sgov.gov",
+		 "sts-fips.us-isob-east-1.sc2s.sgov.gov"},
+	};
+	char url[256];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const char *const expected[] = {rows[i].url, rows[i].fips, rows[i].dual,
+						rows[i].both};
+		for (int k = 0; k < 4; k++) {
+			if (k == 0)
+				ENVIRONMENT("");
+			else if (k == 1)
+				ENVIRONMENT("AWS_USE_FIPS_ENDPOINT=true");
+			else if (k == 2)
+				ENVIRONMENT("AWS_USE_DUALSTACK_ENDPOINT=TRUE");
+			else
+				ENVIRONMENT(
+					"AWS_USE_DUALSTACK_ENDPOINT=1\0AWS_USE_FIPS_ENDPOINT=1");
+			assert_true(endpoint_url(&run, rows[i].service, rows[i].region, url,
+						 sizeof(url)));
+			assert_string_equal(url + strlen("https://"), expected[k]);
+		}
+	}
+}
+
+static void test_endpoints_that_a_user_sets(void **state)
+{
+	char url[64];
+
+	(void)state;
+	ENVIRONMENT("AWS_ENDPOINT_URL_SSM=https://a//\0AWS_ENDPOINT_URL=https://b");
+	assert_true(endpoint_url(&run, &endpoint_ssm, "r", url, sizeof(url)));
+	assert_string_equal(url, "https://a");
+	assert_true(endpoint_url(&run, &endpoint_sts, "r", url, sizeof(url)));
+	assert_string_equal(url, "https://b");
+	assert_false(endpoint_url(&run, &endpoint_sts, "r", url, 5));
+	ENVIRONMENT("AWS_ENDPOINT_URL=https://b\0AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true");
+	assert_true(endpoint_url(&run, &endpoint_sts, "eu-west-1", url, sizeof(url)));
+	assert_string_equal(url, "https://sts.eu-west-1.amazonaws.com");
+	assert_true(endpoint_is_region("us-gov-west-1"));
+	for (const char *const *bad = (const char *const[]){"", "-a", "eu.west", "EU", "a/b", NULL};
+	     *bad; bad++)
+		assert_false(endpoint_is_region(*bad));
+}
+
+static void test_addresses_of_this_machine(void **state)
+{
+	static const struct {
+		const char *text;
+		bool is_local;
+	} rows[] = {
+		{"127.0.0.1", true},	     {"127.255.0.9", true},
+		{"169.254.169.254", true},   {"169.254.170.2", true},
+		{"169.254.170.23", true},    {"169.254.169.253", false},
+		{"169.254.170.3", false},    {"10.0.0.1", false},
+		{"0.0.0.0", false},	     {"::1", true},
+		{"fd00:ec2::254", true},     {"fd00:ec2::23", true},
+		{"fd00:ec2::25", false},     {"::", false},
+		{"::ffff:127.0.0.1", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct sockaddr_in in = {.sin_family = AF_INET};
+		struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+		const struct sockaddr *address = (const struct sockaddr *)&in6;
+		if (inet_pton(AF_INET, rows[i].text, &in.sin_addr) == 1)
+			address = (const struct sockaddr *)&in;
+		else
+			assert_int_equal(inet_pton(AF_INET6, rows[i].text, &in6.sin6_addr), 1);
+		if (address_is_local(address) != rows[i].is_local)
+			fail_msg("%s", rows[i].text);
+	}
+}
+
+static void test_hosts_without_a_proxy(void **state)
+{
+	(void)state;
+	assert_true(address_is_listed("*", "a.example"));
+	assert_true(address_is_listed("x, .example ,y", "a.example"));
+	assert_true(address_is_listed("A.EXAMPLE", "a.example"));
+	assert_true(address_is_listed("example", "a.example"));
+	assert_false(address_is_listed("xample", "a.example"));
+	assert_false(address_is_listed("b.a.example", "a.example"));
+	assert_false(address_is_listed("", "a.example"));
+	assert_false(address_is_listed(" . ,,", "a.example"));
+}
+
+static void check_asm(const char *text, const char *id, const char *key, const char *stage,
+		      bool is_version)
+{
+	struct asm_reference reference;
+	char sentence[128];
+	struct strbuf why;
+
+	strbuf_init(&why, sentence, sizeof(sentence));
+	assert_true(asm_parse(text, &reference, &why));
+	assert_string_equal(reference.id, id);
+	assert_int_equal(reference.is_version, is_version);
+	if (key)
+		assert_string_equal(reference.key, key);
+	else
+		assert_null(reference.key);
+	if (stage)
+		assert_string_equal(reference.stage, stage);
+	else
+		assert_null(reference.stage);
+	asm_reference_finish(&reference);
+}
+
+static void test_references(void **state)
+{
+	static const char version[] = "01234567-89ab-cdef-0123-456789abcdef";
+	struct ssm_reference reference;
+	char sentence[128], text[80];
+	struct strbuf why;
+
+	(void)state;
+	check_asm("db", "db", NULL, NULL, false);
+	check_asm("app/db+x=1#user", "app/db+x=1", "user", NULL, false);
+	check_asm("db#a b@c@AWSPREVIOUS", "db", "a b@c", "AWSPREVIOUS", false);
+	check_asm("a@b@AWSCURRENT", "a@b", NULL, "AWSCURRENT", false);
+	strbuf_init(&why, text, sizeof(text));
+	strbuf_addf(&why, "db#k@%s", version);
+	check_asm(text, "db", "k", version, true);
+	strbuf_init(&why, sentence, sizeof(sentence));
+	assert_true(ssm_parse("arn:aws:ssm:r:1:parameter/a:7", false, &reference, &why));
+	assert_int_equal(reference.length, strlen("arn:aws:ssm:r:1:parameter/a"));
+	secmem_free(reference.name);
+	assert_true(ssm_parse("/a", true, &reference, &why));
+	assert_string_equal(reference.name, "/a/");
+	secmem_free(reference.name);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_endpoints),
+		cmocka_unit_test(test_endpoints_that_a_user_sets),
+		cmocka_unit_test(test_addresses_of_this_machine),
+		cmocka_unit_test(test_hosts_without_a_proxy),
+		cmocka_unit_test(test_references),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
