@@ -176,7 +176,7 @@ static void add_error(const struct vault_call *call, struct strbuf *buf)
 	if (!text || !text[0] || has_secret(call, text))
 		return;
 	strbuf_adds(buf, ": ");
-	for (size_t i = 0; text[i] && i < ERROR_MAX; i++) {
+	for (size_t i = 0; i < ERROR_MAX && text[i]; i++) {
 		unsigned char c = (unsigned char)text[i];
 		bool is_space = c == ' ' || c == '\n' || c == '\t';
 		if (is_space && (text[i + 1] == '\0' || strchr(" \n\t", text[i + 1])))

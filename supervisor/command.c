@@ -408,12 +408,27 @@ static int map_environ(const struct child *child, const char **ret_data, size_t 
 	return ((const char *)data)[st.st_size - 1] == '\0' ? 0 : -EBADMSG;
 }
 
+/* What holdfast itself logs in to Vault with is not the command's to have. */
+static bool is_login(const struct child *child, const char *assignment)
+{
+	const struct plan *plan = child->spawner->plan;
+	struct plan_range range = child->unit->secrets;
+
+	if (!str_starts(assignment, "VAULT_TOKEN="))
+		return false;
+	for (uint32_t i = range.first; i < range.first + range.count; i++) {
+		if (str_starts(plan_string(plan, plan_secret(plan, i)->reference), "vault:"))
+			return true;
+	}
+	return false;
+}
+
 static void add_inherited(struct child *child, const char *data, size_t size)
 {
 	for (const char *at = data; at < data + size; at += strlen(at) + 1) {
 		size_t length = strcspn(at, "=");
 		if (at[length] != '=' || length == 0 || str_starts(at, "HOLDFAST_") ||
-		    has_name(child, at, length))
+		    has_name(child, at, length) || is_login(child, at))
 			continue;
 		child->envp[child->n_env++] = (char *)(uintptr_t)at;
 	}
