@@ -98,6 +98,15 @@ void signals_set_mask(uint64_t mask, uint64_t *ret_old)
 	(void)syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, ret_old, sizeof(mask));
 }
 
+void signals_ignore(int number, bool is_ignored)
+{
+	/* The layout of the kernel's struct sigaction differs by machine, but the handler stands
+	 * first and zeros are what SIG_DFL and SIG_IGN need behind it. */
+	const unsigned long action[8] = {is_ignored ? (unsigned long)SIG_IGN : 0};
+
+	(void)syscall(SYS_rt_sigaction, number, action, NULL, sizeof(uint64_t));
+}
+
 int signals_wait(uint64_t mask, uint64_t timeout_us)
 {
 	struct timespec timeout = {

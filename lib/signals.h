@@ -40,6 +40,9 @@ bool signals_is_forwarded(int number);
 /* rt_sigprocmask(SIG_SETMASK). */
 void signals_set_mask(uint64_t mask, uint64_t *ret_old);
 
+/* Ignored, or as it is by default: also of the signals that libc's sigaction() keeps for itself. */
+void signals_ignore(int number, bool is_ignored);
+
 /* rt_sigtimedwait(2): the number, or -EAGAIN after timeout_us (USEC_INFINITY: never), or -EINTR. */
 int signals_wait(uint64_t mask, uint64_t timeout_us);
 

@@ -142,7 +142,7 @@ static int set_signals(struct child *child)
 	for (int number = 1; differs != 0 && number <= SIGNALS_MAX; number++) {
 		uint64_t bit = SIGNALS_BIT(number);
 		if (differs & bit)
-			(void)signal(number, ignored & bit ? SIG_IGN : SIG_DFL);
+			signals_ignore(number, ignored & bit);
 	}
 	signals_set_mask(inherited->mask, NULL);
 	return 0;

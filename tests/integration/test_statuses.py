@@ -3,6 +3,7 @@
 /dev/termination-log."""
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -12,6 +13,16 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 import instance
+
+# Ignores signals that libc keeps for itself (32 and 33, and musl 34), as whoever starts us may.
+IGNORE = """import ctypes, os, sys
+libc = ctypes.CDLL(None)
+action = (ctypes.c_ulong * 8)(1)
+rt_sigaction = {"x86_64": 13, "aarch64": 134}[os.uname().machine]
+for number in (32, 33, 34):
+    assert libc.syscall(rt_sigaction, number, action, None, 8) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 
 # A /dev of the instance's own with a file for the cause, as Kubernetes gives one.
 DEV = ('mkdir "{0}/dev" && mount -t tmpfs -o mode=755 dev "{0}/dev" && for f in null zero full random '
@@ -110,6 +121,18 @@ class Statuses(instance.Case):
                                        "--bounding-set=-all --inh-caps=-all --no-new-privs")
         self.assertEqual(status, 71)
         self.assertEqual(self.notes(), [])
+
+    def test_signals_that_libc_hides_are_handed_on_as_they_came(self):
+        units = {"a.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nIgnoreSIGPIPE=no\n"
+                              f"ExecStart={harness.APPS}/selfie\n"}
+        run = self.instance(units, ["a.service"], wrap=(sys.executable, "-c", IGNORE))
+        run.wait_running()
+        with open(f"/proc/{run.init}/status", encoding="utf-8") as f:
+            own = re.search(r"SigIgn:\t(\w+)", f.read())[1]
+        self.assertEqual(int(own, 16), 0)
+        self.assertEqual(run.stop(), 0, run.text)
+        said = next(json.loads(line) for line in run.text.splitlines() if '"SigIgn"' in line)
+        self.assertEqual(int(said["SigIgn"], 16) >> 31, 7)
 
     def test_69_an_address_that_is_taken(self):
         with socket.socket() as taken:
