@@ -14,18 +14,22 @@
 #include "lib/clock.h"
 #include "lib/str.h"
 #include "secrets/address.h"
+#include "secrets/pace.h"
 #include "secrets/secmem.h"
 
 #define TIMEOUT_MS	   10000U
 #define CONNECT_MS	   4000U
 #define REPLY_MAX	   (8U << 20)
 #define ATTEMPTS_MAX	   8U
-#define BACKOFF_MAX_MS	   20000U
+#define HTTP_ORIGIN_MAX	   512
+#define RETRY_AFTER_MAX_S  3600	 /* longer than any run */
 #define RETRY_AFTER_MIN_MS 1000U /* Vault says 0 and means "not now" */
 
 static struct {
 	struct run *run;
 	CURLM *multi;
+	struct pace pace;
+	char origin[HTTP_ORIGIN_MAX]; /* whose pace it is: https://host:port */
 } http;
 
 /* ---- memory that is wiped, for both libraries */
@@ -296,23 +300,50 @@ static void forget_reply(struct http_call *call)
 	call->location[0] = call->why[0] = '\0';
 }
 
-/* Later, when there is time for it. */
-static void put_off(struct http_call *call, enum secret_outcome outcome, bool is_now)
+static uint32_t draw(void)
+{
+	uint32_t random = 0;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		random = (uint32_t)clock_now_us() * 2654435761U;
+	return random;
+}
+
+/* Whoever answers "not now" is asked until the deadline; whoever is not there at all, so many times. */
+static bool is_spent(const struct http_call *call, enum secret_outcome outcome)
 {
 	unsigned max = call->is_once ? 1 : call->attempts_max ? call->attempts_max : ATTEMPTS_MAX;
-	uint32_t wait = is_now ? 0 : http_jitter_ms(call->attempts - 1);
+
+	if (outcome == SECRET_TEMPORARY && !call->attempts_max && !call->is_once &&
+	    http.run->deadline_us != USEC_INFINITY)
+		return false;
+	return call->attempts >= max;
+}
+
+/* Later, when there is time for it: at the service's pace where it answered, else at its own. */
+static void put_off(struct http_call *call, enum secret_outcome outcome, bool is_now)
+{
+	uint64_t now = clock_now_us();
+	uint32_t wait = 0;
 
 	if (call->retry_after_s >= 0) {
-		wait = MAX(wait, MAX((uint32_t)call->retry_after_s * 1000, RETRY_AFTER_MIN_MS));
+		wait = (uint32_t)MIN(call->retry_after_s, RETRY_AFTER_MAX_S) * 1000;
+		wait = MAX(wait, RETRY_AFTER_MIN_MS);
 		run_retry_after(http.run, wait);
 	}
+	if (!is_now && outcome == SECRET_TEMPORARY) {
+		call->due_us = pace_throttled(&http.pace, now, draw(), wait);
+	} else {
+		if (!is_now)
+			wait = MAX(wait, pace_jitter_ms(call->attempts - 1, PACE_MAX_MS, draw()));
+		call->due_us = now + wait * USEC_PER_MSEC;
+	}
 	call->outcome = outcome;
-	if (call->attempts >= max || run_left_ms(http.run, UINT32_MAX) <= wait) {
+	if (is_spent(call, outcome) || call->due_us >= http.run->deadline_us) {
 		call->is_done = true;
 		return;
 	}
 	http.run->report.n_retries++;
-	call->due_us = clock_now_us() + wait * USEC_PER_MSEC;
 }
 
 /* The name of the host is no longer libcurl's to find: this is where it is. */
@@ -398,6 +429,7 @@ static void judge_reply(struct http_call *call)
 	enum http_verdict verdict = (call->judge ? call->judge : http_judge)(call);
 
 	if (verdict == HTTP_FINAL) {
+		pace_answered(&http.pace);
 		call->outcome = SECRET_OK;
 		call->is_done = true;
 		return;
@@ -482,14 +514,20 @@ static void start_due(struct http_call *const *calls, size_t n)
 
 	for (size_t i = 0; i < n; i++)
 		n_flying += calls[i]->is_flying;
-	for (size_t i = 0; i < n && n_flying < HTTP_CONNECTIONS; i++) {
+	for (size_t i = 0; i < n && n_flying < http.pace.window; i++) {
 		struct http_call *call = calls[i];
-		if (call->is_done || call->is_flying || call->due_us > now)
+		if (call->is_done || call->is_flying)
 			continue;
-		start(call);
-		if (call->is_done)
-			forget_attempt(call);
-		n_flying += call->is_flying;
+		call->due_us = MAX(call->due_us, http.pace.quiet_until_us);
+		if (call->due_us > now && call->due_us >= http.run->deadline_us) {
+			give_up(call, SECRET_TEMPORARY,
+				call->why[0] ? NULL : "the service is busy, and no time is left");
+		} else if (call->due_us <= now) {
+			start(call);
+			if (call->is_done)
+				forget_attempt(call);
+			n_flying += call->is_flying;
+		}
 	}
 }
 
@@ -504,7 +542,7 @@ static int wait_ms(struct http_call *const *calls, size_t n)
 		if (!calls[i]->is_done && !calls[i]->is_flying)
 			next_us = MIN(next_us, calls[i]->due_us);
 	}
-	int wait = clock_poll_ms(n_flying < HTTP_CONNECTIONS ? next_us : USEC_INFINITY);
+	int wait = clock_poll_ms(n_flying < http.pace.window ? next_us : USEC_INFINITY);
 	return wait < 0 || wait > 1000 ? 1000 : wait;
 }
 
@@ -517,10 +555,26 @@ static bool all_done(struct http_call *const *calls, size_t n)
 	return true;
 }
 
+/* Another service has another pace; the same, asked again, the one that it had. */
+static void choose_pace(const char *url)
+{
+	const char *host = strstr(url, "://");
+	size_t length = host ? (size_t)(host + 3 - url) + strcspn(host + 3, "/?#") : strlen(url);
+
+	length = MIN(length, sizeof(http.origin) - 1);
+	if (strncmp(http.origin, url, length) == 0 && http.origin[length] == '\0')
+		return;
+	memcpy(http.origin, url, length);
+	http.origin[length] = '\0';
+	pace_init(&http.pace, HTTP_CONNECTIONS);
+}
+
 void http_run_list(struct http_call *const *calls, size_t n)
 {
 	int n_running;
 
+	if (n > 0)
+		choose_pace(calls[0]->url);
 	for (;;) {
 		start_due(calls, n);
 		(void)curl_multi_perform(http.multi, &n_running);
@@ -554,14 +608,4 @@ void http_call_finish(struct http_call *call)
 	forget_attempt(call);
 	secmem_free(call->reply);
 	call->reply = NULL;
-}
-
-uint32_t http_jitter_ms(unsigned attempt)
-{
-	uint32_t random = 0;
-	uint32_t max = attempt >= 5 ? BACKOFF_MAX_MS : MIN(1000U << attempt, BACKOFF_MAX_MS);
-
-	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
-		random = (uint32_t)clock_now_us() * 2654435761U;
-	return random % (max + 1);
 }

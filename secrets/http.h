@@ -1,8 +1,8 @@
 #pragma once
 /*
  * Calls to services, over libcurl. A provider describes the calls that it has; http_run makes them,
- * at most four connections at once, repeats those that are worth it with full jitter until the
- * run's deadline, and returns when each has an answer or a reason why not.
+ * at most four connections at once, repeats those that are worth it with full jitter (secrets/pace.h)
+ * until the run's deadline, and returns when each has an answer or a reason why not.
  *
  * What it holds to, whatever a call asks for: TLS 1.2 at least and certificates checked; plain http
  * only where every address of the host is loopback or a link-local metadata service; no redirect is
@@ -53,7 +53,8 @@ struct http_call {
 	const struct http_tls *tls;
 	uint32_t timeout_ms, connect_ms; /* of one attempt; 10 s and 4 s */
 	uint32_t reply_max;		 /* 8 MiB */
-	unsigned attempts_max;		 /* 8 */
+	/* 8; where a busy service answers and the run has a deadline, as many as fit. */
+	unsigned attempts_max;
 	/* Sent once: not again by us, nor by libcurl, which repeats what it sent over a connection that
 	 * turns out to be closed. */
 	bool is_once;
@@ -86,13 +87,10 @@ void http_finish(void);
 /* "Name: value" for the attempt that is being prepared. -EINVAL for CR or LF in it, -ENOMEM. */
 int http_header(struct http_call *call, const char *name, const char *value);
 
-/* Makes all n calls, in an array or in a list of pointers. */
+/* Makes all n calls, which go to one service, in an array or in a list of pointers. */
 void http_run(struct http_call *calls, size_t n);
 void http_run_list(struct http_call *const *calls, size_t n);
 void http_call_finish(struct http_call *call);
 
 /* Retry on 429, 412, and 5xx but 501; all else is final. */
 enum http_verdict http_judge(struct http_call *call);
-
-/* Milliseconds: rand(0, min(20 s, 2^attempt s)), attempt counted from 0. */
-uint32_t http_jitter_ms(unsigned attempt);
