@@ -51,7 +51,8 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/shared.c secrets/secmem
                              secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
                              secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \
-                             secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c $(SECRETS)
+                             secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c \
+                             secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c lib/template.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)

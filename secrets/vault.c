@@ -17,6 +17,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "secrets/aws.h"
 #include "secrets/secmem.h"
 #include "secrets/shared.h"
 #include "secrets/vaultauth.h"
@@ -80,6 +81,8 @@ static void prepare(struct run *run)
 
 	vault.run = run;
 	vault.outcome = vault_conf_read(&vault.conf, run, &why);
+	if (vault.conf.auth == VAULT_AUTH_AWS)
+		aws_prepare(run);
 	vault.client = (struct vault_client){.conf = &vault.conf, .run = run};
 	(void)str_copy(vault.client.address, sizeof(vault.client.address), vault.conf.address);
 	if (vault.outcome == SECRET_OK && vault.conf.tls.is_unverified)

@@ -7,6 +7,7 @@
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "secrets/secmem.h"
+#include "secrets/vaultaws.h"
 #include "secrets/vaultref.h"
 #include "secrets/vaultwrap.h"
 
@@ -141,11 +142,16 @@ static enum secret_outcome cert_body(struct vault_session *session, char **ret_b
 	return finish_body(vault_body(pairs, ARRAY_COUNT(pairs)), ret_body, why);
 }
 
+static enum secret_outcome aws_body(struct vault_session *session, char **ret_body,
+				    struct strbuf *why)
+{
+	return vault_aws_body(session->client->run, session->client->conf, ret_body, why);
+}
+
 /* NULL: nobody logs in by it. */
 static make_body *const login_bodies[VAULT_AUTH_COUNT] = {
-	[VAULT_AUTH_APPROLE] = approle_body,
-	[VAULT_AUTH_KUBERNETES] = jwt_body,
-	[VAULT_AUTH_JWT] = jwt_body,
+	[VAULT_AUTH_APPROLE] = approle_body, [VAULT_AUTH_KUBERNETES] = jwt_body,
+	[VAULT_AUTH_JWT] = jwt_body,	     [VAULT_AUTH_AWS] = aws_body,
 	[VAULT_AUTH_CERT] = cert_body,
 };
 
@@ -213,11 +219,6 @@ static enum secret_outcome log_in(struct vault_session *session, struct strbuf *
 	if (conf->auth_outcome != SECRET_OK) {
 		strbuf_adds(why, conf->auth_why);
 		return conf->auth_outcome;
-	}
-	if (!can_log_in(session)) {
-		strbuf_addf(why, "logging in to Vault by %s is not built yet",
-			    vault_auth_names[conf->auth]);
-		return SECRET_MALFORMED;
 	}
 	enum secret_outcome outcome = login_bodies[conf->auth](session, &body, why);
 	if (outcome != SECRET_OK)

@@ -110,6 +110,7 @@ static const struct key {
 	{"VaultTokenFile", "HOLDFAST_VAULT_TOKEN_FILE", check_path, 0, 0},
 	{"VaultJwtFile", "HOLDFAST_VAULT_JWT_FILE", check_path, 0, 0},
 	{"VaultIamServerId", "HOLDFAST_VAULT_IAM_SERVER_ID", check_word, 0, 0},
+	{"VaultIamRegion", "HOLDFAST_VAULT_IAM_REGION", check_region, 0, 0},
 	{"VaultWrapped", "HOLDFAST_VAULT_WRAPPED", check_bool, 0, 0},
 	{"VaultWrappedPath", "HOLDFAST_VAULT_WRAPPED_PATH", check_word, 0, 0},
 	{"VaultSkipVerify", "VAULT_SKIP_VERIFY", check_bool, 0, 0},

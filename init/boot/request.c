@@ -93,6 +93,7 @@ static const struct {
 	{"HOLDFAST_VAULT_TOKEN_FILE", "Secrets", "VaultTokenFile"},
 	{"HOLDFAST_VAULT_JWT_FILE", "Secrets", "VaultJwtFile"},
 	{"HOLDFAST_VAULT_IAM_SERVER_ID", "Secrets", "VaultIamServerId"},
+	{"HOLDFAST_VAULT_IAM_REGION", "Secrets", "VaultIamRegion"},
 	{"HOLDFAST_VAULT_WRAPPED", "Secrets", "VaultWrapped"},
 	{"HOLDFAST_VAULT_WRAPPED_PATH", "Secrets", "VaultWrappedPath"},
 	{"HOLDFAST_SECRETS_FETCH_TIMEOUT", "Secrets", "FetchTimeoutSec"},

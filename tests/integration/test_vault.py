@@ -558,6 +558,32 @@ class LoggingIn(VaultCase):
         self.refused(self.login("cert", VAULT_CLIENT_CERT=certificate, VAULT_CLIENT_KEY=key), 77, "invalid certificate")
         self.refused(self.login("cert"), 78, "VaultClientCert=")
 
+    def aws(self, **options):
+        """Credentials of the environment, with which botocore makes the same signature."""
+        self.vault.enable("aws", role="web", hosts={options.pop("host", "sts.amazonaws.com")},
+                          credentials=("AKIDEXAMPLE", PLANTED, "sess10n-token-Kae7Oovo"), **options)
+        self.planted.append("sess10n-token-Kae7Oovo")
+        return {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": PLANTED,
+                "AWS_SESSION_TOKEN": "sess10n-token-Kae7Oovo"}
+
+    def test_aws_iam(self):
+        environ = self.aws(server_id="vault.example.com")
+        settings = {"HOLDFAST_VAULT_AUTH": "aws", "HOLDFAST_VAULT_ROLE": "web",
+                    "HOLDFAST_VAULT_IAM_SERVER_ID": "vault.example.com"}
+        self.assertEqual(self.unit(self.item, settings=settings, environ=environ).fetch().values, {"A": "v"})
+        wrong = {**settings, "HOLDFAST_VAULT_IAM_SERVER_ID": "other.example.com"}
+        self.refused(self.unit(self.item, settings=wrong, environ=environ), 77, "X-Vault-AWS-IAM-Server-ID")
+        forged = {**environ, "AWS_SECRET_ACCESS_KEY": "another"}
+        self.refused(self.unit(self.item, settings=settings, environ=forged), 77, "403 from STS")
+        self.refused(self.unit(self.item, settings={"HOLDFAST_VAULT_AUTH": "aws"}, environ=environ), 78, "VaultRole=")
+
+    def test_aws_iam_in_a_region(self):
+        environ = self.aws(host="sts.eu-west-1.amazonaws.com")
+        settings = {"HOLDFAST_VAULT_AUTH": "aws", "HOLDFAST_VAULT_ROLE": "web"}
+        unit = self.unit(self.item, settings={**settings, "HOLDFAST_VAULT_IAM_REGION": "eu-west-1"}, environ=environ)
+        self.assertEqual(unit.fetch().values, {"A": "v"})
+        self.refused(self.unit(self.item, settings=settings, environ=environ), 77, "not for the STS endpoint")
+
     def test_an_agent_puts_its_token_in(self):
         agent = self.server(plain=True, certificate=None)
         agent.mount("secret", "kv", version=2)
