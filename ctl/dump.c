@@ -18,6 +18,7 @@
 #include "ctl/output.h"
 #include "ctl/time.h"
 #include "ctl/verbs.h"
+#include "ctl/secrets.h"
 #include "ctl/view.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -306,6 +307,7 @@ void dump_secrets(const struct instance *instance)
 			json_add_string(line, "delivery", delivery_names[secret->delivery]);
 			json_add_bool(line, "optional", secret->flags & SECRET_OPTIONAL);
 			json_add_bool(line, "secret", !(secret->flags & SECRET_IS_CONFIG));
+			secrets_add_state(instance, unit, i, line);
 			dump_end(line);
 		}
 	}

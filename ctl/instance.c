@@ -44,7 +44,8 @@ int instance_map(int plan_fd, int board_fd, int ring_fd, struct instance *instan
 	if (r < 0)
 		return r;
 	/* Every index from here on is one into both. */
-	if (instance->board.n_units != plan_unit_count(&instance->plan))
+	if (instance->board.n_units != plan_unit_count(&instance->plan) ||
+	    instance->board.n_secrets != plan_section_count(&instance->plan, PLAN_SECRETS))
 		return -EBADMSG;
 	if (ring_fd < 0 || ring_map(ring_fd, false, &instance->ring) < 0)
 		instance->ring = (struct ring){0};

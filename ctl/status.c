@@ -8,6 +8,7 @@
 
 #include "ctl/output.h"
 #include "ctl/verbs.h"
+#include "ctl/secrets.h"
 #include "ctl/view.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -236,7 +237,17 @@ static void json_head(const struct instance *instance)
 	output_end();
 }
 
-static void json_tail(const struct instance *instance)
+/* Of the chosen units. */
+static void each_secret(const struct instance *instance, const struct selection *selection,
+			void (*tell)(const struct instance *, uint32_t, bool *))
+{
+	bool is_first = true;
+
+	for (uint32_t i = 0; i < selection->count; i++)
+		tell(instance, chosen[i], &is_first);
+}
+
+static void json_tail(const struct instance *instance, const struct selection *selection)
 {
 	const struct plan *plan = &instance->plan;
 	struct strbuf *line = output_line();
@@ -252,6 +263,10 @@ static void json_tail(const struct instance *instance)
 		json_add_string(line, "why", plan_string(plan, protection->why));
 		json_object_end(line);
 	}
+	strbuf_adds(line, "],\"secrets\":[");
+	output_end();
+	each_secret(instance, selection, secrets_json);
+	line = output_line();
 	strbuf_adds(line, "]}");
 	output_end();
 }
@@ -300,11 +315,12 @@ static int print(const struct instance *instance, const struct selection *select
 		output_end();
 	}
 	if (is_json) {
-		json_tail(instance);
+		json_tail(instance, selection);
 	} else {
 		print_table(selection->count);
 		print_instance(instance);
 		print_protections(instance);
+		each_secret(instance, selection, secrets_print);
 	}
 	return output_flush() < 0 ? CTL_BAD_OUTPUT : status;
 }

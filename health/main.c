@@ -51,7 +51,9 @@ static int map_all(const struct store_table *store)
 	if (r < 0)
 		return fail("the public plan", r);
 	r = board_map(store_find(store, STORE_BOARD_PUBLIC, 0), false, &snapshot->board);
-	if (r == 0 && snapshot->board.n_units != plan_unit_count(&snapshot->plan))
+	if (r == 0 &&
+	    (snapshot->board.n_units != plan_unit_count(&snapshot->plan) ||
+	     snapshot->board.n_secrets != plan_section_count(&snapshot->plan, PLAN_SECRETS)))
 		r = -EBADMSG;
 	if (r < 0)
 		return fail("the board", r);

@@ -127,6 +127,80 @@ static void service_restarts(struct snapshot *snapshot, const char *name, struct
 	}
 }
 
+/* ---- secrets: a sample for each unit that has some, but for certificates */
+
+typedef void life_sample(const struct plan *plan, const struct board_life *life,
+			 struct strbuf *buf);
+
+static void each_life(struct snapshot *snapshot, const char *name, struct strbuf *buf,
+		      life_sample *sample)
+{
+	for (uint32_t i = 0; i < snapshot->board.n_units; i++) {
+		struct plan_range range = plan_unit(&snapshot->plan, i)->secrets;
+		if (range.count == 0)
+			continue;
+		struct board_life life = board_read_life(&snapshot->board, range.first);
+		series_begin(buf, name);
+		add_label(buf, "name", plan_unit_name(&snapshot->plan, i));
+		strbuf_addc(buf, '}');
+		sample(&snapshot->plan, &life, buf);
+	}
+}
+
+static void sample_stale(const struct plan *plan, const struct board_life *life, struct strbuf *buf)
+{
+	(void)plan;
+	add_u64(buf, (life->flags & (LIFE_STALE | LIFE_KEPT)) != 0);
+}
+
+static void sample_fetched(const struct plan *plan, const struct board_life *life,
+			   struct strbuf *buf)
+{
+	add_seconds(buf, life->fetched_us ? to_wall(plan, life->fetched_us) : 0);
+}
+
+static void sample_failures(const struct plan *plan, const struct board_life *life,
+			    struct strbuf *buf)
+{
+	(void)plan;
+	add_u64(buf, life->failures);
+}
+
+static void secret_stale(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	each_life(snapshot, name, buf, sample_stale);
+}
+
+static void secret_fetched(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	each_life(snapshot, name, buf, sample_fetched);
+}
+
+static void secret_failures(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	each_life(snapshot, name, buf, sample_failures);
+}
+
+/* A secret without a name of its own is a path, of which several may be in a unit. */
+static void secret_expiry(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	const struct plan *plan = &snapshot->plan;
+
+	for (uint32_t unit = 0; unit < snapshot->board.n_units; unit++) {
+		struct plan_range range = plan_unit(plan, unit)->secrets;
+		for (uint32_t i = range.first; i < range.first + range.count; i++) {
+			struct board_secret state = board_read_secret(&snapshot->board, i);
+			if (state.expires <= 0 || (plan_secret(plan, i)->flags & SECRET_IS_PATH))
+				continue;
+			series_begin(buf, name);
+			add_label(buf, "name", plan_unit_name(plan, unit));
+			add_label(buf, "secret", plan_string(plan, plan_secret(plan, i)->name));
+			strbuf_addc(buf, '}');
+			add_u64(buf, (uint64_t)state.expires);
+		}
+	}
+}
+
 static void is_ready(struct snapshot *snapshot, const char *name, struct strbuf *buf)
 {
 	add_plain(buf, name, snapshot_is_ready(snapshot));
@@ -286,6 +360,17 @@ static const struct family {
 	 "Values of secrets that services printed and that were hidden.", log_hidden},
 	{"holdfast_log_pending_lines", "gauge", "Lines taken in and not yet written out.",
 	 log_pending},
+	{"holdfast_secret_stale", "gauge",
+	 "Whether a unit runs with values that are older than what is known, or could not be looked "
+	 "at.",
+	 secret_stale},
+	{"holdfast_secret_fetched_time_seconds", "gauge",
+	 "When a unit's secrets were last fetched or found unchanged, in Unix time; 0 never.",
+	 secret_fetched},
+	{"holdfast_secret_fetch_failures_total", "counter",
+	 "Tries to have a unit's secrets that failed, at least in part.", secret_failures},
+	{"holdfast_secret_certificate_expiry_time_seconds", "gauge",
+	 "When the first certificate in a secret ends, in Unix time.", secret_expiry},
 	{"node_systemd_unit_state", "gauge", "The unit's state: 1 for the one that it is in.",
 	 unit_state},
 	{"node_systemd_unit_start_time_seconds", "gauge",
@@ -303,7 +388,10 @@ size_t metrics_bound(const struct snapshot *snapshot)
 		       2 * strlen(plan_string(plan, plan->header->image_version));
 
 	for (uint32_t i = 0; i < plan_unit_count(plan); i++)
-		bound += 7 * (160 + 2 * strlen(plan_unit_name(plan, i)));
+		bound += (10 + plan_unit(plan, i)->secrets.count) *
+			 (160 + 2 * strlen(plan_unit_name(plan, i)));
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_SECRETS); i++)
+		bound += 2 * strlen(plan_string(plan, plan_secret(plan, i)->name));
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
 		const struct plan_protection *p = plan_protection(plan, i);
 		bound += 160 + 2 * strlen(plan_string(plan, p->name)) +

@@ -22,7 +22,7 @@ size_t render_health_bound(const struct snapshot *snapshot)
 		       json_bound(plan_string(plan, plan->header->image_version));
 
 	for (uint32_t i = 0; i < plan_unit_count(plan); i++)
-		bound += CHECK_FIXED + 2 * json_bound(plan_unit_name(plan, i)) +
+		bound += 2 * (CHECK_FIXED + 2 * json_bound(plan_unit_name(plan, i))) +
 			 JSON_FACTOR * BOARD_TEXT_MAX;
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
 		const struct plan_protection *protection = plan_protection(plan, i);
@@ -98,6 +98,26 @@ static void add_unit(const struct snapshot *snapshot, const struct board_manager
 	check_end(buf, snapshot_judge(manager, plan_unit(&snapshot->plan, i), &state), output);
 }
 
+/* In a word that of the worst. */
+static void add_secrets(const struct snapshot *snapshot, uint32_t i, struct strbuf *buf)
+{
+	const struct plan_unit *unit = plan_unit(&snapshot->plan, i);
+	struct board_life life = board_read_life(&snapshot->board, unit->secrets.first);
+	const char *why;
+	enum health_status status = snapshot_judge_secrets(snapshot, i, &why);
+
+	check_begin(buf, plan_unit_name(&snapshot->plan, i), "secrets");
+	json_add_string(buf, "componentType", "component");
+	json_add_string(buf, "observedValue",
+			life.flags & LIFE_KEPT	  ? "kept"
+			: life.flags & LIFE_STALE ? "stale"
+			: life.fetches > 0	  ? "fresh"
+						  : "waiting");
+	if (life.fetched_us > 0)
+		json_add_time(buf, "time", life.fetched_wall_us);
+	check_end(buf, status, why ? why : "");
+}
+
 static void add_protection(const struct plan *plan, const struct plan_protection *protection,
 			   struct strbuf *buf)
 {
@@ -132,6 +152,10 @@ static void add_checks(struct snapshot *snapshot, struct strbuf *buf)
 	add_phase(snapshot, buf);
 	for (uint32_t i = 0; i < snapshot->board.n_units; i++)
 		add_unit(snapshot, &manager, i, buf);
+	for (uint32_t i = 0; i < snapshot->board.n_units; i++) {
+		if (plan_unit(plan, i)->secrets.count > 0)
+			add_secrets(snapshot, i, buf);
+	}
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++)
 		add_protection(plan, plan_protection(plan, i), buf);
 	add_log(snapshot, buf);

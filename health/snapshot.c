@@ -3,8 +3,11 @@
 #include <stdatomic.h>
 
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/str.h"
+
+#define EXPIRES_SOON_S (UINT64_C(7) * 24 * 3600)
 
 const char *const health_status_names[HEALTH_STATUS_COUNT] = {"pass", "warn", "fail"};
 
@@ -70,6 +73,36 @@ static enum health_status judge_log(struct snapshot *snapshot)
 	return ring && ring_dropped(ring) > 0 ? HEALTH_WARN : HEALTH_PASS;
 }
 
+static uint64_t this_hour(void)
+{
+	return clock_wall_us() / (3600 * USEC_PER_SEC);
+}
+
+static bool ends_soon(int64_t expires)
+{
+	uint64_t now_s = clock_wall_us() / USEC_PER_SEC;
+
+	return expires > 0 && (uint64_t)expires < now_s + EXPIRES_SOON_S;
+}
+
+enum health_status snapshot_judge_secrets(const struct snapshot *snapshot, uint32_t unit,
+					  const char **ret_why)
+{
+	struct plan_range range = plan_unit(&snapshot->plan, unit)->secrets;
+	struct board_life life = board_read_life(&snapshot->board, range.first);
+
+	*ret_why = NULL;
+	if (life.flags & LIFE_STALE)
+		*ret_why = "newer values are known than the unit has";
+	if (life.flags & LIFE_KEPT)
+		*ret_why = "they could not be looked at; the last known values serve";
+	for (uint32_t i = range.first; i < range.first + range.count; i++) {
+		if (ends_soon(board_read_secret(&snapshot->board, i).expires))
+			*ret_why = "a certificate ends within 7 days";
+	}
+	return *ret_why ? HEALTH_WARN : HEALTH_PASS;
+}
+
 static void raise_status(struct verdict *verdict, enum health_status status)
 {
 	if (status > verdict->status)
@@ -79,11 +112,15 @@ static void raise_status(struct verdict *verdict, enum health_status status)
 static void judge_units(const struct snapshot *snapshot, const struct board_manager *manager,
 			struct verdict *verdict)
 {
+	const char *why;
+
 	verdict->are_units_up = true;
 	for (uint32_t i = 0; i < snapshot->board.n_units; i++) {
 		const struct plan_unit *unit = plan_unit(&snapshot->plan, i);
 		struct board_unit state = board_read_unit(&snapshot->board, i);
 		raise_status(verdict, snapshot_judge(manager, unit, &state));
+		if (unit->secrets.count > 0)
+			raise_status(verdict, snapshot_judge_secrets(snapshot, i, &why));
 		if (snapshot_counts(unit) && !snapshot_is_up(unit, &state))
 			verdict->are_units_up = false;
 	}
@@ -95,6 +132,7 @@ static struct verdict judge(struct snapshot *snapshot, uint64_t changes)
 	struct verdict verdict = {
 		.is_valid = true,
 		.changes = changes,
+		.hour = this_hour(),
 		.is_started = snapshot_is_started(&manager),
 		.is_stopping = snapshot_is_stopping(&manager),
 	};
@@ -114,7 +152,8 @@ const struct verdict *snapshot_verdict(struct snapshot *snapshot)
 	uint64_t changes =
 		atomic_load_explicit(&snapshot->board.header->changes, memory_order_acquire);
 
-	if (!snapshot->verdict.is_valid || snapshot->verdict.changes != changes)
+	if (!snapshot->verdict.is_valid || snapshot->verdict.changes != changes ||
+	    snapshot->verdict.hour != this_hour())
 		snapshot->verdict = judge(snapshot, changes);
 	/* The log's counters move without the board. */
 	raise_status(&snapshot->verdict, judge_log(snapshot));
@@ -155,6 +194,7 @@ struct snapshot_key snapshot_key(struct snapshot *snapshot)
 		.journal_head =
 			atomic_load_explicit(&snapshot->journal->head, memory_order_acquire),
 		.deaths = snapshot_deaths(snapshot),
+		.hour = this_hour(),
 	};
 
 	if (ring) {

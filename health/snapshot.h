@@ -23,7 +23,7 @@ struct snapshot {
 	struct ring ring; /* header NULL until log has made it */
 	struct verdict {
 		bool is_valid;
-		uint64_t changes; /* of the board that this is the verdict on */
+		uint64_t changes, hour; /* of the board and of time that this is the verdict on */
 		bool is_started, is_stopping, are_units_up;
 		enum health_status status;
 	} verdict;
@@ -32,6 +32,7 @@ struct snapshot {
 /* When any of it differs, an answer that was rendered before is out of date. */
 struct snapshot_key {
 	uint64_t changes, journal_head, deaths;
+	uint64_t hour; /* certificates end without a change of the board */
 	uint64_t log_seq, log_emitted, log_dropped;
 };
 
@@ -50,6 +51,11 @@ enum health_status snapshot_judge(const struct board_manager *manager, const str
 				  const struct board_unit *state);
 /* A protection that is not had at all is a warning; a lower rung is only told. */
 enum health_status snapshot_judge_protection(const struct plan_protection *protection);
+
+/* The secrets of a unit that has some: a warning when its values are older than what is known, could
+ * not be looked at, or hold a certificate that ends within a week. Never a failure. */
+enum health_status snapshot_judge_secrets(const struct snapshot *snapshot, uint32_t unit,
+					  const char **ret_why);
 
 /* The ring, or NULL while there is none. */
 const struct ring *snapshot_ring(struct snapshot *snapshot);

@@ -320,3 +320,14 @@ bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, 
 	}
 	return false;
 }
+
+const char *board_secret_word(const struct board_secret *secret, const struct board_life *life)
+{
+	if (secret->flags & BOARD_SECRET_ABSENT)
+		return "absent";
+	if (secret->fetched_us == 0)
+		return secret->outcome ? "failed" : "waiting";
+	if ((secret->flags & BOARD_SECRET_KEPT) || (life->flags & LIFE_KEPT))
+		return "kept";
+	return life->flags & LIFE_STALE ? "stale" : "fresh";
+}

@@ -302,5 +302,9 @@ void board_write_failure(struct board *board, uint32_t unit, const char *text);
 /* What was last said of the unit, or "" when another one's came after it. */
 void board_read_failure(const struct board *board, uint32_t unit, char ret_text[BOARD_FAILURE_MAX]);
 
+/* How a secret is, in a word: waiting, fresh, stale (newer values are known), kept (it could not be
+ * looked at), absent (optional) or failed. */
+const char *board_secret_word(const struct board_secret *secret, const struct board_life *life);
+
 /* PID 1: finds the slot that holds pid. False: nobody's. */
 bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot);

@@ -2,10 +2,12 @@
 """The life of a unit's secrets, with a program in holdfast-secrets-remote's place that does what a
 script says: tries, refreshes, changes, leases, what is given back, and the supervisor's death in the
 midst of each."""
+import json
 import os
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
@@ -185,6 +187,46 @@ class SecretsLife(instance.Case):
         self.wait_notes("web start one")
         self.assertEqual(whole.stop(), 0)
         self.assertEqual([run[0] for run in self.runs()], [FETCH, REVOKE])
+
+    # ---- who looks
+
+    def test_all_who_look_are_told(self):
+        soon, late = int(time.time()) + 86400, int(time.time()) + 90 * 86400
+        ref, _ = self.script(f"value=pl4nted version=7 expires={late} next=1", f"value=other version=8 expires={soon} changed")
+        gone, _ = self.script("outcome=1 absent", name="b")
+        whole = self.start({"web.service": self.unit(f"SecretFile=key {ref}", f"Secret=B {gone} optional")}, health=True)
+        whole.wait_for("it goes on with the old values")
+        ctl = f"{harness.BIN}/holdfastctl"
+        told = json.loads(whole.inside(ctl, "status", "--json").stdout)["secrets"]
+        self.assertEqual([(s["name"], s["state"], s.get("version")) for s in told],
+                         [("key", "stale", "8"), ("B", "absent", None)])
+        self.assertRegex(whole.inside(ctl, "status").stdout.decode(),
+                         r"\nkey +stale +ssm of web.service, version 8, fetched \S+ ago, certificate until \d{4}-")
+        lines = [json.loads(line) for line in whole.inside(ctl, "dump").stdout.splitlines()]
+        self.assertEqual([(s["name"], s["source"], s["state"], s.get("bytes")) for s in lines if s["type"] == "secret"],
+                         [("key", "ssm", "stale", 5), ("B", "ssm", "absent", None)])
+        status, body = whole.get("/health")
+        check = json.loads(body)["checks"]["web.service:secrets"][0]
+        self.assertEqual((status, check["status"], check["observedValue"], check["output"]),
+                         (200, "warn", "stale", "a certificate ends within 7 days"))
+        metrics = whole.get("/metrics")[1]
+        for line in ('holdfast_secret_stale{name="web.service"} 1', 'holdfast_secret_fetch_failures_total{name="web.service"} 0',
+                     f'holdfast_secret_certificate_expiry_time_seconds{{name="web.service",secret="key"}} {soon}'):
+            self.assertIn(f"\n{line}\n", metrics)
+        self.assertRegex(metrics, r'\nholdfast_secret_fetched_time_seconds\{name="web.service"\} \d{10}\.')
+        self.assertEqual(whole.get("/readyz")[0], 200)
+        self.assertEqual(whole.stop(), 0)
+        self.assertNotIn("pl4nted", whole.text)
+
+    def test_fetching_is_seen(self):
+        ref, _ = self.script("hang")
+        whole = self.start({"web.service": self.unit(f"Secret=A {ref}")}, health=True)
+        self.wait_runs(1)
+        told = json.loads(whole.inside(f"{harness.BIN}/holdfastctl", "status", "--json").stdout)
+        self.assertEqual((told["units"][0]["state"], told["secrets"][0]["state"]), ("fetching", "waiting"))
+        self.assertEqual(whole.get("/readyz")[0], 503)
+        self.assertIn('"observedValue":"fetching"', whole.get("/health")[1])
+        self.assertEqual(whole.stop(), 0)
 
     # ---- the supervisor's death
 
