@@ -899,6 +899,19 @@ class Whole(instance.Case):
                 self.wait_notes(f"web start {wanted}")
                 self.assertEqual(whole.stop(), 0)
 
+    def test_a_command_does_not_inherit_what_holdfast_logs_in_with(self):
+        self.vault.put("secret", "app", {"k": "one"})
+        environ = {**self.environ, "VAULT_TOKEN": self.vault.token(), "VAULT_ADDR": self.vault.address, "OTHER": "stays"}
+        for option, wanted in (("--secret=A=vault:secret/app#k", []),
+                               ("--secret=A=env:OTHER", [f"VAULT_TOKEN={environ['VAULT_TOKEN']}"])):
+            with self.subTest(option=option):
+                whole = self.instance({}, [], env=environ, conf=self.conf("VaultAuth=token\n"), options=[
+                    option, "--", "/usr/bin/env"])
+                self.assertEqual(whole.wait(), 0, whole.text)
+                lines = [line for line in whole.text.splitlines() if not line.startswith("{")]
+                self.assertIn("OTHER=stays", lines)
+                self.assertEqual([line for line in lines if "TOKEN" in line or "SECRET_ID" in line], wanted)
+
     def test_skipping_the_check_is_for_the_image_to_say(self):
         self.vault.put("secret", "app", {"k": "one"})
         unit = self.unit("Secret=A vault:secret/app#k")
