@@ -43,7 +43,8 @@ def grid():
         yield text(LEFT - 8, y + 4, f"{share:.0%}", text_anchor="end")
     for seconds in range(0, int(X_MAX) + 1, 150):
         yield text(x_of(seconds), HEIGHT - BOTTOM + 20, f"{seconds} s", text_anchor="middle")
-    yield f'<rect x="{x_of(0):.0f}" y="{TOP}" width="{x_of(60) - x_of(0):.0f}" height="{HEIGHT - TOP - BOTTOM}" fill="#eef2f7"/>'
+    yield (f'<rect x="{x_of(0):.0f}" y="{TOP}" width="{x_of(60) - x_of(0):.0f}" '
+           f'height="{HEIGHT - TOP - BOTTOM}" fill="#eef2f7"/>')
     yield text(x_of(30), TOP + 14, "boots", text_anchor="middle", font_size=11)
 
 
