@@ -47,7 +47,7 @@ holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/shared.c secrets/secmem.c secrets/address.c secrets/http.c \
                              secrets/pace.c secrets/decode.c secrets/state.c lib/landlock.c \
-                             secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
+                             secrets/certificate.c secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
                              secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \

@@ -168,6 +168,20 @@ static bool fits_environment(const char *name, const char *value, size_t length,
 	return true;
 }
 
+/* What status and metrics show of it: of a path its number of secrets, and the first end. */
+static void note_value(struct run *run, struct secret *secret, const char *value, size_t length)
+{
+	struct secretreport_item *report = secret->report;
+	int64_t end = run->expiry ? run->expiry(value, length) : 0;
+
+	if (end != 0 && (report->expires == 0 || end < report->expires))
+		report->expires = end;
+	if (secret->item.flags & SECRET_IS_PATH)
+		report->length++;
+	else
+		report->length = (uint32_t)length;
+}
+
 static enum secret_outcome take_value(struct run *run, struct secret *secret, const char *name,
 				      const char *source, const char *value, size_t length,
 				      struct strbuf *why)
@@ -187,8 +201,8 @@ static enum secret_outcome take_value(struct run *run, struct secret *secret, co
 		strbuf_adds(why, "the secrets of the unit are larger than 8 MiB together");
 	else if (r < 0)
 		strbuf_addf(why, "the unit has more than %d secrets", COLLECT_VALUES_MAX);
-	if (r == 0 && !(secret->item.flags & SECRET_IS_PATH))
-		secret->report->length = (uint32_t)length;
+	if (r == 0)
+		note_value(run, secret, value, length);
 	return r < 0 ? SECRET_MALFORMED : SECRET_OK;
 }
 
@@ -219,9 +233,7 @@ void run_give_found(struct run *run, struct secret *secret, const char *name, co
 		return;
 	strbuf_init(&why, text, sizeof(text));
 	enum secret_outcome outcome = take_value(run, secret, name, source, value, length, &why);
-	if (outcome == SECRET_OK)
-		secret->report->length++;
-	else
+	if (outcome != SECRET_OK)
 		run_fail(run, secret, outcome, "%s: %s", source, text);
 }
 
@@ -272,6 +284,7 @@ void run_fail(struct run *run, struct secret *secret, enum secret_outcome outcom
 	secret->is_done = true;
 	secret->report->outcome = outcome;
 	secret->report->length = 0;
+	secret->report->expires = 0;
 	if (outcome == SECRET_NOT_FOUND && (secret->item.flags & SECRET_OPTIONAL)) {
 		secret->report->flags |= SECRETREPORT_ITEM_ABSENT;
 		strbuf_addf(&buf, " is optional and left out: %s", sentence);
@@ -326,7 +339,7 @@ static bool give_old_path(struct run *run, struct secret *secret)
 		if (collect_add(&run->values, secret->index, name, name, record.value,
 				record.value_length) < 0)
 			return false;
-		secret->report->length++;
+		note_value(run, secret, record.value, record.value_length);
 	}
 	return true;
 }
@@ -358,7 +371,7 @@ bool run_give_old(struct run *run, struct secret *secret, const char *version)
 		    collect_add(&run->values, secret->index, secret->item.name, NULL, value,
 				length) < 0)
 			return false;
-		secret->report->length = (uint32_t)length;
+		note_value(run, secret, value, length);
 	}
 	secretreport_set_version(secret->report, version ? version : "");
 	secret->is_done = true;

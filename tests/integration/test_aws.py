@@ -150,6 +150,21 @@ class ParameterStore(Base):
         self.assertEqual(result.values, {"A": "x", "a": "x\n", "F": "x\n"})
 
 
+    def test_the_first_end_of_a_certificate_is_reported(self):
+        longer = self.authority.issue("longer", days=30)[0]
+        texts = []
+        for path in (longer, self.certificate[1], self.certificate[0]):
+            with open(path, encoding="ascii") as f:
+                texts.append(f.read())
+        self.aws.parameters["chain"] = [Parameter("".join(texts), "SecureString")]
+        self.aws.parameters["broken"] = [Parameter("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")]
+        items = [("chain.pem", "ssm:chain", FILE), ("broken.pem", "ssm:broken", FILE)]
+        for result in (self.good(*items), self.good(*items, operation=REFRESH)):
+            ends = [item["expires"] for item in result.report.items]
+            self.assertAlmostEqual(ends[0], time.time() + 86400, delta=3600)
+            self.assertEqual(ends[1], 0)
+
+
 class SecretsManager(Base):
     def test_whole_by_key_binary_by_stage_and_by_version(self):
         self.aws.secrets["db"] = Secret('{"user":"app","port":5432,"big":12345678901234567890,"e":1.10e3,'
