@@ -33,7 +33,8 @@ UNITS       := $(wildcard units/*.c)
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
-                             lib/template.c lib/ring.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+                             lib/template.c lib/ring.c lib/secretfile.c lib/secretreport.c \
+                             lib/secretrequest.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
@@ -45,7 +46,8 @@ SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secr
                              lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
-holdfast-secrets-remote_SRCS := secrets/remote.c secrets/shared.c secrets/secmem.c secrets/address.c secrets/http.c \
+holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick.c secrets/shared.c \
+                             secrets/secmem.c secrets/address.c secrets/http.c \
                              secrets/pace.c secrets/decode.c secrets/state.c lib/landlock.c \
                              secrets/certificate.c secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \

@@ -10,6 +10,7 @@
 #include "secrets/certificate.h"
 #include "secrets/decode.h"
 #include "secrets/http.h"
+#include "secrets/identity.h"
 #include "secrets/provider.h"
 #include "secrets/run.h"
 #include "secrets/shared.h"
@@ -84,7 +85,7 @@ static void remote_finish(struct run *run)
 
 /* Each of them is asked for its references in this order. */
 static const struct provider *const providers[] = {
-	&source_provider, &ssm_provider, &asm_provider, &vault_provider, NULL,
+	&source_provider, &ssm_provider, &asm_provider, &vault_provider, &identity_provider, NULL,
 };
 
 const struct secrets_program secrets_program = {

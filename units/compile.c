@@ -126,6 +126,12 @@ size_t units_folders(const struct units *units, const struct units_folder **ret_
 	return units->folders.count;
 }
 
+size_t units_needed(const struct units *units, const struct units_identity **ret_needed)
+{
+	*ret_needed = units->needed.items;
+	return units->needed.count;
+}
+
 void units_free(struct units *units)
 {
 	if (!units)

@@ -11,7 +11,7 @@
 #include "lib/clock.h"
 #include "lib/str.h"
 #include "units/directive.h"
-#include "units/environment.h"
+#include "units/identity.h"
 #include "units/parsers.h"
 #include "units/values.h"
 #include "units/words.h"
@@ -210,44 +210,6 @@ static void apply_scratch(const struct parse *parse)
 		add_scratch(parse->units, &scratch);
 }
 
-/* The value of a word of the kernel's command line, or NULL. */
-static const char *kernel_argument(struct units *units, const char *name)
-{
-	size_t size, length = strlen(name);
-	char *text, *save = NULL;
-
-	if (source_read(&units->source, "/proc/cmdline", 65536, &text, &size) < 0)
-		return NULL;
-	for (char *word = strtok_r(text, " \n", &save); word; word = strtok_r(NULL, " \n", &save)) {
-		if (strncmp(word, name, length) == 0 && word[length] == '=')
-			return word + length + 1;
-	}
-	return NULL;
-}
-
-static void apply_identity(const struct parse *parse)
-{
-	struct units *units = parse->units;
-	const char *name = parse->item->key, *value = NULL;
-
-	if (!environment_name_is_valid(name, strlen(name))) {
-		report_error(&units->report, &parse->item->at,
-			     "%s=: expected the name of a variable: letters, digits and _", name);
-		return;
-	}
-	if (str_starts(parse->value, "cmdline:"))
-		value = kernel_argument(units, parse->value + strlen("cmdline:"));
-	else if (str_starts(parse->value, "imds:"))
-		parse_warning(parse, 0,
-			      "imds: comes with the hosts, which this version does not boot");
-	else
-		parse_error(parse, 0, "expected cmdline:WORD or imds:PATH");
-	if (value)
-		settings_add(&units->arena, &units->conf.identity,
-			     arena_printf(&units->arena, "%s=%s", name, value),
-			     lex_value(parse->item));
-}
-
 static const struct {
 	const char *name;
 	/* NULL: its keys stand in the table, or the section is for hosts */
@@ -258,7 +220,7 @@ static const struct {
 	{"Health", NULL, false},
 	{"Log", NULL, false},
 	{"Scratch", apply_scratch, false},
-	{"Identity", apply_identity, false},
+	{"Identity", identity_apply, false},
 	{"Secrets", conf_apply_secrets, false},
 	{"Sysctl", NULL, true},
 	{"Modules", NULL, true},
@@ -524,8 +486,11 @@ static const char *const *make_lines(struct units *units)
 static void publish(struct units *units)
 {
 	struct conf *conf = &units->conf;
-	struct strings listen = {0};
+	struct strings listen = {0}, settings = {0};
 
+	for (size_t i = 0; i < conf->secret_settings.count; i++)
+		strings_add(&units->arena, &settings, conf->secret_settings.items[i].text);
+	strings_add(&units->arena, &settings, NULL);
 	for (size_t i = 0; i < conf->listen.count; i++)
 		strings_add(&units->arena, &listen, conf->listen.items[i].text);
 	strings_add(&units->arena, &listen, NULL);
@@ -535,6 +500,7 @@ static void publish(struct units *units)
 		.log_format = conf->log_format,
 		.listen = listen.items,
 		.config_lines = make_lines(units),
+		.secret_settings = settings.items,
 	};
 }
 

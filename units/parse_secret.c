@@ -8,6 +8,7 @@
 #include "lib/secretfile.h"
 #include "lib/str.h"
 #include "units/environment.h"
+#include "units/identity.h"
 #include "units/parsers.h"
 #include "units/reference.h"
 #include "units/values.h"
@@ -17,25 +18,23 @@
 #define REFRESH_MAX_US (UINT64_C(365) * 24 * 3600 * USEC_PER_SEC)
 #define REFERENCE_MAX  4096 /* as lib/secretrequest.h carries them */
 
-static const char *find_variable(const struct parse *parse, const char *name, size_t length)
+/* In a container the environment holds; on a host it is the kernel's, and is not asked. */
+static const char *find_variable(const struct parse *parse, const char *name, size_t length,
+				 bool *ret_is_pending)
 {
-	const struct settings *identity = &parse->units->conf.identity;
-	const char *const *environment = parse->units->request.environment;
+	const struct units_request *request = &parse->units->request;
+	const char *const *environment = request->is_host ? NULL : request->environment;
 
-	for (size_t i = identity->count; i > 0; i--) {
-		const char *text = identity->items[i - 1].text;
-		if (strncmp(text, name, length) == 0 && text[length] == '=')
-			return text + length + 1;
-	}
 	for (; environment && *environment; environment++) {
 		if (strncmp(*environment, name, length) == 0 && (*environment)[length] == '=')
 			return *environment + length + 1;
 	}
-	return NULL;
+	return identity_find(parse->units, name, length, ret_is_pending);
 }
 
 /* ${VAR} in a reference: one image serves many environments. NULL after an error. */
-static char *fill_in(const struct parse *parse, const char *text, size_t offset)
+static char *fill_in(const struct parse *parse, const char *text, size_t offset,
+		     bool *ret_is_pending)
 {
 	struct text out = {.arena = &parse->units->arena};
 	const char *at = text, *value;
@@ -51,16 +50,20 @@ static char *fill_in(const struct parse *parse, const char *text, size_t offset)
 			parse_error(parse, place, "expected ${NAME}");
 			return NULL;
 		}
-		value = find_variable(parse, at + 2, length);
+		bool is_pending = false;
+		value = find_variable(parse, at + 2, length, &is_pending);
 		if (!value && parse->units->request.environment) {
 			report_absence(&parse->units->report, &where, EX_CONFIG,
-				       "%s=: ${%.*s} is not set in holdfast's environment nor in "
-				       "[Identity]",
-				       parse->item->key, (int)MIN(length, 200U), at + 2);
+				       "%s=: ${%.*s} is not set in %s[Identity]", parse->item->key,
+				       (int)MIN(length, 200U), at + 2,
+				       parse->units->request.is_host
+					       ? ""
+					       : "holdfast's environment nor in ");
 			return NULL;
 		}
 		/* Not known yet: what stands there is enough to check the rest. */
-		text_adds(&out, value ? value : "VALUE");
+		text_adds(&out, value && !is_pending ? value : "VALUE");
+		*ret_is_pending = *ret_is_pending || is_pending;
 		at += length + 3;
 	}
 	return text_end(&out);
@@ -157,7 +160,7 @@ static void read_rest(const struct parse *parse, const char *at, struct secrets 
 	if (!word && !*at)
 		parse_error(parse, (size_t)(at - parse->value),
 			    "expected a reference behind the name");
-	secret->reference = word ? fill_in(parse, word, offset) : NULL;
+	secret->reference = word ? fill_in(parse, word, offset, &secret->is_pending) : NULL;
 	if (!secret->reference || !check_reference(parse, secret, word, offset))
 		return;
 	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {

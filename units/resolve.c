@@ -614,7 +614,8 @@ static void check_secret(struct resolving *r, const struct secret *secret)
 	const char *rest = strchr(secret->reference, ':') + 1;
 	mode_t mode;
 
-	if (secret->flags & SECRET_OPTIONAL || report->is_offline || !r->units->request.environment)
+	if (secret->flags & SECRET_OPTIONAL || secret->is_pending || report->is_offline ||
+	    !r->units->request.environment)
 		return;
 	if (str_starts(secret->reference, "env:") &&
 	    !request_variable(r->units, rest, strlen(rest)))

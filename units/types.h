@@ -57,10 +57,20 @@ struct units_request {
 	 * NULL: not known yet (an image is checked), so what comes with it is no error. */
 	const char *const *environment;
 	const char *const
-		*units;	      /* holdfast-check UNIT|FILE…: instead of Units=; NULL-ended or NULL.
+		*units;	 /* holdfast-check UNIT|FILE…: instead of Units=; NULL-ended or NULL.
 				     What holds a / is a file below root_fd */
-	bool is_offline;      /* no such user, no such file: a warning where boot would refuse */
+	bool is_offline; /* no such user, no such file: a warning where boot would refuse */
+	bool is_host;	 /* its environment is the kernel's: not asked for ${VAR} */
+	/* NAME=VALUE of what units_needed() named, NULL-ended. NULL: nobody has asked yet. */
+	const char *const *identity;
 	const char *hostname; /* for %H; "" when unknown */
+};
+
+/* A variable of [Identity] that references need, and that the metadata service has to be asked for. */
+struct units_identity {
+	const char *name, *reference; /* "imds:tags/instance/STAGE" */
+	const char *file;
+	uint32_t line, column;
 };
 
 /* holdfast.conf as understood: what boot needs and the plan does not carry. */
@@ -69,6 +79,8 @@ struct units_conf {
 	bool shells_must_be_refused; /* Shells= */
 	uint32_t log_format;	     /* enum log_format */
 	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
+	const char *const
+		*secret_settings; /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
 	const char *const
 		*config_lines; /* "Section.Key=value" as understood, for the dump; no value
 					    of the environment in it */

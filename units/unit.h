@@ -67,6 +67,7 @@ struct scratches {
 struct secret {
 	const char *name, *reference;
 	uint32_t delivery, flags, mode;
+	bool is_pending; /* a variable in its reference is not known yet */
 	struct where at;
 };
 struct secrets {
@@ -234,6 +235,10 @@ struct units {
 	bool is_command;
 	struct users users;
 	struct wanted_folders folders;
+	struct {
+		struct units_identity *items;
+		size_t count, capacity;
+	} needed;
 	struct unit **items;
 	size_t count, capacity;
 	struct unit **buckets; /* all that were ever made, by name; open addressing */

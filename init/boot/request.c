@@ -385,6 +385,30 @@ static int judge(struct boot *boot)
 	return first ? fail_diag(boot, first) : 0;
 }
 
+static int load_units(struct boot *boot, struct request *request)
+{
+	int r = units_load(&request->units, &boot->units);
+
+	if (r < 0)
+		return boot_fail(boot, EX_SOFTWARE, "cannot load the units: %s", strerror(-r));
+	return 0;
+}
+
+/* Once more with what references need and the machine has to be asked for. */
+static int complete(struct boot *boot, struct request *request)
+{
+	const struct units_identity *needed;
+
+	if (units_diagnostics(boot->units)->n_errors > 0 || units_needed(boot->units, &needed) == 0)
+		return 0;
+	int status = identity_fetch(boot, boot->units, &request->units.identity);
+	if (status != 0)
+		return status;
+	units_free(boot->units);
+	boot->units = NULL;
+	return load_units(boot, request);
+}
+
 static int load(struct boot *boot, struct request *request)
 {
 	CLEANUP(fd_closep) int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -397,15 +421,18 @@ static int load(struct boot *boot, struct request *request)
 	request->units.n_overrides = request->n_overrides;
 	request->units.environment = boot->environment;
 	request->units.hostname = request->hostname;
+	request->units.is_host = boot->is_host;
 	request->command.keys = request->keys;
-	int r = units_load(&request->units, &boot->units);
-	if (r < 0)
-		return boot_fail(boot, EX_SOFTWARE, "cannot load the units: %s", strerror(-r));
+	int status = load_units(boot, request);
+	if (status == 0)
+		status = complete(boot, request);
+	if (status != 0)
+		return status;
 	/* As log does it with what comes later (log/render.c). */
 	boot->log_format = units_conf(boot->units)->log_format;
 	if (boot->log_format != LOG_JSON)
 		event_init("holdfast", true);
-	int status = judge(boot);
+	status = judge(boot);
 	return status == 0 ? files_preview(boot) : status;
 }
 

@@ -325,7 +325,7 @@ class Configuration(BootCase):
         self.unit("a.service", SERVICE)
         for arguments, word in (((("--secret", "A", "--", "/app")), "NAME=REFERENCE"),
                                 (("--user", "app"), "--user"),
-                                (("--as", "a.service", "--", "/app"), "--as")):
+                                (("--as", "a.service"), "--as")):
             self.assert_refused(self.boot(arguments=arguments), 64, word)
 
     def test_an_address_that_is_taken_or_malformed(self):

@@ -183,7 +183,7 @@ class MetadataHandler(Handler):
             return
         base = "/latest/meta-data/iam/security-credentials/"
         pages = {base: "web-role", base + "web-role": json.dumps({"Code": "Success", **aws.issue()}),
-                 "/latest/meta-data/placement/region": aws.region}
+                 "/latest/meta-data/placement/region": aws.region, **aws.pages}
         text = pages.get(self.path)
         self.answer(200 if text else 404, (text or "").encode())
 
@@ -205,6 +205,7 @@ class Aws:
         self.offset = self.delay = 0
         self.flying = self.flying_most = 0
         self.imds_token, self.imds_forgets, self.metadata_hangs, self.metadata_status = None, 0, False, 200
+        self.pages = {}  # of the metadata service, beside its own
         self.container_token, self.identity_token = None, "web.identity.token"
         self.lifetime = 3600
         self.servers = []
