@@ -136,6 +136,14 @@ class SecretsLife(instance.Case):
         self.assertEqual(whole.stop(), 0)
         self.assertEqual(self.notes("web start"), ["web start one"])
 
+    def test_a_template_is_filled_in_anew(self):
+        template = self.write("key.in", "is-{{ value }}")
+        ref, _ = self.script("value=one next=1", "value=two changed next=1", "value=three changed")
+        whole = self.start({"web.service": self.unit(f"SecretFile=value {ref}", "OnChange=signal:HUP", "[X-Templates]",
+                                                     f"key={template} format=raw")})
+        self.wait_notes("web start is-one", "web hup is-two", "web hup is-three")
+        self.assertEqual(whole.stop(), 0)
+
     def test_an_outage_changes_nothing_until_the_lease_ends(self):
         ref, _ = self.script("value=one next=1 lease=2000", "status=69 outcome=5")
         whole = self.start({"web.service": self.unit(f"Secret=A {ref}")}, conf=CONF + "FetchTimeoutSec=1\n")
