@@ -362,7 +362,7 @@ bool life_revoke_all(struct manager *m, uint64_t deadline_us)
 		if (life.work != LIFE_REVOKED && !secrets_is_running(m, unit) &&
 		    secrets_has_turn(m, unit))
 			begin_work(m, unit, &life, SECRETS_REVOKE,
-				   secrets_deadline_ms(now, deadline_us));
+				   MIN(secrets_left_ms(now, deadline_us), SECRETS_RUN_MS));
 		is_done = is_done && life.work == LIFE_REVOKED;
 	}
 	return is_done;

@@ -107,13 +107,15 @@ static int fail_fetch(struct board_unit *record, int status)
 	return EVENT_UNIT_FAIL;
 }
 
-uint32_t secrets_deadline_ms(uint64_t now, uint64_t deadline_us)
+uint32_t secrets_left_ms(uint64_t now, uint64_t deadline_us)
 {
 	uint64_t left = deadline_us > now ? deadline_us - now : 0;
 
-	return (uint32_t)MAX(MIN(left / USEC_PER_MSEC, SECRETS_RUN_MS), 1U);
+	return (uint32_t)MAX(MIN(left / USEC_PER_MSEC, UINT32_MAX), 1U);
 }
 
+/* One run as long as it may last: what a run that ends without all of its secrets has is lost, and
+ * a fleet that is throttled would fetch the same again and again (docs/fleet.md). */
 static int start_fetch(struct manager *m, uint32_t unit, struct board_unit *record,
 		       struct board_life *life, uint64_t now)
 {
@@ -122,7 +124,7 @@ static int start_fetch(struct manager *m, uint32_t unit, struct board_unit *reco
 		.operation = SECRETS_FETCH,
 		.slot = SLOT_HELPER,
 		.side = 1 - (life->side & 1),
-		.deadline_ms = secrets_deadline_ms(now, record->deadline_us),
+		.deadline_ms = secrets_left_ms(now, record->deadline_us),
 	};
 
 	life->deadline_us = now + fetch.deadline_ms * USEC_PER_MSEC + SECRETS_GRACE_US;

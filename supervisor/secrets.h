@@ -5,7 +5,7 @@
  */
 #include "supervisor/manager.h"
 
-#define SECRETS_RUN_MS	 30000U		    /* of one run; a helper retries by itself, too */
+#define SECRETS_RUN_MS	 30000U /* of a run beside a running unit; it retries by itself, too */
 #define SECRETS_GRACE_US (2 * USEC_PER_SEC) /* beyond its deadline a helper is killed */
 
 /* FETCHING: begins, goes on waiting, or finds that all is there. The event that ends it, or
@@ -27,5 +27,5 @@ bool secrets_is_running(const struct manager *manager, uint32_t unit);
 /* Whether one may be started now; else the unit is looked at when another has ended. */
 bool secrets_has_turn(struct manager *manager, uint32_t unit);
 void secrets_give_turn(struct manager *manager);
-/* What is left until deadline_us, at most SECRETS_RUN_MS, at least 1. */
-uint32_t secrets_deadline_ms(uint64_t now, uint64_t deadline_us);
+/* What is left until deadline_us, at least 1. */
+uint32_t secrets_left_ms(uint64_t now, uint64_t deadline_us);

@@ -22,7 +22,7 @@
 #define RING_BYTES_MAX	 (UINT64_C(1) << 30)
 #define RING_BYTES	 (UINT64_C(4) << 20)
 #define STOP_TIMEOUT_US	 (25 * USEC_PER_SEC)
-#define FETCH_TIMEOUT_US (90 * USEC_PER_SEC)
+#define FETCH_TIMEOUT_US (300 * USEC_PER_SEC) /* see docs/fleet.md */
 #define CHANGE_SPLAY_US	 (30 * USEC_PER_SEC)
 
 enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };

@@ -21,8 +21,7 @@ def constant(path, name):
 NAMES_PER_CALL = constant("secrets/ssm.c", "NAMES_PER_CALL")
 FETCH_TIMEOUT = constant("units/conf.c", "FETCH_TIMEOUT_US")  # times USEC_PER_SEC
 
-# With a first fetch that is one run up to the deadline, which the supervisor does not do yet: it
-# ends a helper after SECRETS_RUN_MS (docs/fleet.md says so).
+# The first fetch is one run up to the deadline (supervisor/secrets.c).
 SHIPPED = Policy(
     connections=constant("secrets/http.h", "HTTP_CONNECTIONS"),
     backoff_base=constant("secrets/pace.h", "PACE_FIRST_MS") / 1000,
