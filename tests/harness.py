@@ -153,6 +153,24 @@ def child_named(pid, program):
     return None
 
 
+def memory_holding(pid, needles):
+    """What a core dump of the process would have: every mapping that can be read, kernel's aside."""
+    found = []
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            span, mode, *_ = line.split()
+            if "r" not in mode or "[vvar" in line or "[vsyscall" in line:
+                continue
+            start, end = (int(x, 16) for x in span.split("-"))
+            try:
+                mem.seek(start)
+                data = mem.read(end - start)
+            except OSError:
+                continue
+            found += [(line.strip(), n) for n in needles if n in data]
+    return found
+
+
 def is_root():
     return os.geteuid() == 0
 

@@ -27,24 +27,6 @@ exec sleep 1000
 """
 
 
-def memory_holding(pid, needles):
-    """What a core dump of the process would have: every mapping that can be read, kernel's aside."""
-    found = []
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
-        for line in maps:
-            span, mode, *_ = line.split()
-            if "r" not in mode or "[vvar" in line or "[vsyscall" in line:
-                continue
-            start, end = (int(x, 16) for x in span.split("-"))
-            try:
-                mem.seek(start)
-                data = mem.read(end - start)
-            except OSError:
-                continue
-            found += [(line.strip(), n) for n in needles if n in data]
-    return found
-
-
 def fds_holding(pid, needles):
     """Names of the regular files that the process has open and that have a needle in them."""
     found = set()
@@ -82,7 +64,7 @@ class Leaks(instance.Case):
                 data = f.read()
             for needle in NEEDLES:
                 self.assertNotIn(needle, data, (name, part))
-        self.assertEqual(memory_holding(pid, NEEDLES), [], name)
+        self.assertEqual(harness.memory_holding(pid, NEEDLES), [], name)
         for held in fds_holding(pid, NEEDLES):
             self.assertIn(name, CARRIER_HOLDERS, held)
             self.assertRegex(held, CARRIERS, name)
@@ -94,7 +76,7 @@ class Leaks(instance.Case):
             self.check_process(name, pid)
         # The search finds what is there: the service has all three.
         service = next(pid for pid in harness.children(whole.init) if pid not in members.values())
-        self.assertEqual({needle for _, needle in memory_holding(service, NEEDLES)}, set(NEEDLES))
+        self.assertEqual({needle for _, needle in harness.memory_holding(service, NEEDLES)}, set(NEEDLES))
         # And PID 1's own environment was moved, not lost: its carrier has what env: is read from.
         self.assertTrue(any("memfd" in held for held in fds_holding(whole.init, [VALUES["env"].encode()])))
         self.assertEqual(whole.stop(), 0)
