@@ -574,7 +574,8 @@ class Scale(Case):
         wait_until(lambda: len(of_unit(reader.objects(), "unit-0999.service")) == 1, "all came")
         wait_until(lambda: bed.emission()["seq"] == 1001, "all is out")
         private = self.own_memory(bed)
-        self.assertLess(private, 200)
+        # Two buffers of 64 KiB are touched as far as the longest burst went: 128 kB to 230 of it.
+        self.assertLess(private, 256)
         print(f"1000 units, idle: {private} kB private dirty")
         before = self.switches(bed)
         # Idleness can only be watched: nothing happens for a while, and nothing must.

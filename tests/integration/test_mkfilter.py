@@ -55,6 +55,11 @@ class Lists(harness.Case):
         self.assertGreater(crash.count("{0x"), release.count("{0x") - 1)
         self.assertNotEqual(re.findall(r"\{0x0015.*", crash), re.findall(r"\{0x0015.*", release))
 
+    def test_crash_flavour_dies_of_what_nobody_thought_of(self):
+        crash, release = self.run_list("read\n").stdout.split("#else")
+        self.assertIn("0x00050001", release)
+        self.assertNotIn("0x00050001", crash)
+
     def test_missing_list(self):
         done = subprocess.run([MKFILTER, f"{self.dir}/none", "x"], capture_output=True, text=True,
                               check=False)
