@@ -8,7 +8,7 @@
 #include "lib/io.h"
 
 #define REPORT_MAGIC   UINT64_C(0x74726f706572)
-#define REPORT_VERSION 1
+#define REPORT_VERSION 2
 
 const int secret_outcome_status[SECRET_OUTCOME_COUNT] = {
 	[SECRET_OK] = 0,	 [SECRET_NOT_FOUND] = 66, [SECRET_DENIED] = 77,
@@ -31,13 +31,23 @@ void secretreport_init(struct secretreport *report, uint32_t count)
 	report->lease_end_ms = SECRETREPORT_NEVER;
 }
 
-void secretreport_set_version(struct secretreport_item *item, const char *text)
+static void set_text(char *to, size_t size, const char *text)
 {
 	size_t i = 0;
 
-	for (; i < sizeof(item->version) - 1 && text[i] != '\0'; i++)
-		item->version[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
-	memset(item->version + i, 0, sizeof(item->version) - i);
+	for (; i < size - 1 && text[i] != '\0'; i++)
+		to[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+	memset(to + i, 0, size - i);
+}
+
+void secretreport_set_version(struct secretreport_item *item, const char *text)
+{
+	set_text(item->version, sizeof(item->version), text);
+}
+
+void secretreport_set_failure(struct secretreport *report, const char *text)
+{
+	set_text(report->failure, sizeof(report->failure), text);
 }
 
 int secretreport_write(int fd, const struct secretreport *report)
@@ -52,15 +62,22 @@ int secretreport_write(int fd, const struct secretreport *report)
 	return (size_t)n == size ? 0 : -ENOSPC;
 }
 
+static bool is_text(const char *text, size_t size)
+{
+	size_t length = strnlen(text, size);
+
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] < ' ' || text[i] > '~')
+			return false;
+	}
+	return length < size;
+}
+
 static int check_item(const struct secretreport_item *item)
 {
 	if (item->outcome >= SECRET_OUTCOME_COUNT || (item->flags & ~SECRETREPORT_ITEM_FLAGS) ||
-	    !memchr(item->version, '\0', sizeof(item->version)))
+	    !is_text(item->version, sizeof(item->version)))
 		return -EBADMSG;
-	for (const char *c = item->version; *c != '\0'; c++) {
-		if (*c < ' ' || *c > '~')
-			return -EBADMSG;
-	}
 	return 0;
 }
 
@@ -83,7 +100,8 @@ int secretreport_check(const void *data, size_t size, uint32_t count)
 		return -EBADMSG;
 	memcpy(&head, at, offsetof(struct secretreport, items));
 	if (head.magic != REPORT_MAGIC || head.version != REPORT_VERSION || head.count != count ||
-	    (head.flags & ~SECRETREPORT_FLAGS) || !is_status(head.status))
+	    (head.flags & ~SECRETREPORT_FLAGS) || !is_status(head.status) ||
+	    !is_text(head.failure, sizeof(head.failure)))
 		return -EBADMSG;
 	for (uint32_t i = 0; i < count; i++) {
 		memcpy(&item, at + size_of(i), sizeof(item));

@@ -12,7 +12,8 @@
 
 #include "lib/secretrequest.h"
 
-#define SECRETREPORT_VERSION_MAX 64 /* with its NUL */
+#define SECRETREPORT_VERSION_MAX 64  /* with its NUL */
+#define SECRETREPORT_FAILURE_MAX 384 /* likewise */
 #define SECRETREPORT_NEVER	 UINT64_MAX
 
 /* What became of one secret, and of the run: each has one exit status (design, exit statuses). */
@@ -61,6 +62,9 @@ struct secretreport {
 	uint64_t lease_end_ms; /* so long from now the values end for good; SECRETREPORT_NEVER */
 	uint32_t retry_ms;     /* after a failure: not before; 0: none said */
 	uint32_t n_retries;    /* calls that were repeated in this run */
+	/* Why the first of the items that failed did, in words for people; printable ASCII,
+	 * NUL-ended; empty: none did. */
+	char failure[SECRETREPORT_FAILURE_MAX];
 	struct secretreport_item items[SECRETREQUEST_ITEMS_MAX];
 };
 
@@ -68,6 +72,8 @@ struct secretreport {
 void secretreport_init(struct secretreport *report, uint32_t count);
 /* Text that a service gave, as a version: what is not printable ASCII becomes '?', and it is cut. */
 void secretreport_set_version(struct secretreport_item *item, const char *text);
+/* A sentence likewise. */
+void secretreport_set_failure(struct secretreport *report, const char *text);
 /* The whole of it, from the start of fd. 0 or -errno. */
 int secretreport_write(int fd, const struct secretreport *report);
 

@@ -266,6 +266,18 @@ static bool keep_old(struct run *run, struct secret *secret)
 	return true;
 }
 
+/* The one that the supervisor names when the unit cannot start: the first of the unit's file. */
+static void note_failure(struct run *run, const struct secret *secret, const char *sentence)
+{
+	for (uint32_t i = 0; i < secret->index; i++) {
+		const struct secretreport_item *item = &run->report.items[i];
+		if (item->outcome != SECRET_OK &&
+		    !(item->flags & (SECRETREPORT_ITEM_ABSENT | SECRETREPORT_ITEM_KEPT)))
+			return;
+	}
+	secretreport_set_failure(&run->report, sentence);
+}
+
 void run_fail(struct run *run, struct secret *secret, enum secret_outcome outcome,
 	      const char *format, ...)
 {
@@ -295,6 +307,7 @@ void run_fail(struct run *run, struct secret *secret, enum secret_outcome outcom
 	} else {
 		strbuf_addf(&buf, ": %s", sentence);
 		say_failure(run, secret, EVENT_ERROR, failure_events[outcome], text);
+		note_failure(run, secret, sentence);
 		if (run->outcome == SECRET_OK)
 			run->outcome = outcome;
 	}

@@ -166,10 +166,10 @@ static void say_cause(const struct manager *m, uint32_t unit, const struct board
 	strbuf_addf(&buf, ") after %u restarts; the instance ends with status %d", record->restarts,
 		    status);
 	board_read_failure(&m->board, unit, failure);
-	if (setup && failure[0])
-		strbuf_addf(&buf, ": %s", failure);
 	if (record->result == RESULT_SECRETS)
 		life_say_cause(m, unit, &buf);
+	if ((setup || record->result == RESULT_SECRETS) && failure[0])
+		strbuf_addf(&buf, ": %s", failure);
 	strbuf_addc(&buf, '\n');
 	termination_write(text);
 	event_with_string("result", unit_result_names[record->result]);

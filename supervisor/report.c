@@ -91,6 +91,8 @@ void report_publish(struct manager *m, uint32_t unit, const struct secretreport 
 {
 	struct plan_range range = plan_unit(&m->plan, unit)->secrets;
 
+	if (report->status != 0)
+		board_write_failure(&m->board, unit, report->failure);
 	for (uint32_t i = 0; i < range.count && i < report->count; i++) {
 		struct board_secret next = *board_peek_secret(&m->board, range.first + i);
 		const struct secretreport_item *item = &report->items[i];

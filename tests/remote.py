@@ -72,7 +72,7 @@ class Report:
         self.flags = names_of(flags, RUN_FLAGS)
         self.items = []
         for i in range(self.count):
-            outcome, item_flags, length, lease, expires, version = struct.unpack_from("=IIIIq64s", raw, 48 + 88 * i)
+            outcome, item_flags, length, lease, expires, version = struct.unpack_from("=IIIIq64s", raw, 432 + 88 * i)
             self.items.append({"outcome": OUTCOMES[outcome], "flags": names_of(item_flags, ITEM_FLAGS),
                                "length": length, "lease": lease, "expires": expires,
                                "version": version.rstrip(b"\0").decode()})

@@ -25,17 +25,17 @@ os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 # A /dev of the instance's own with a file for the cause, as Kubernetes gives one.
-DEV = ('mkdir "{0}/dev" && mount -t tmpfs -o mode=755 dev "{0}/dev" && for f in null zero full random '
+DEV = ('mkdir -p "{0}/dev" && mount -t tmpfs -o mode=755 dev "{0}/dev" && for f in null zero full random '
        'urandom; do touch "{0}/dev/$f" && mount --bind /dev/$f "{0}/dev/$f" || exit 99; done && '
-       'touch "{0}/termination" "{0}/dev/termination-log" && mkdir "{0}/dev/shm" && '
+       'touch "{0}/termination" "{0}/dev/termination-log" && mkdir -p "{0}/dev/shm" && '
        'mount --bind "{0}/termination" "{0}/dev/termination-log" && mount --rbind "{0}/dev" /dev && '
        'exec "$0" "$@"')
 
 
 class Statuses(instance.Case):
-    def run_units(self, text, cause, become="", **options):
+    def run_units(self, text, cause, become="", before="", **options):
         units = {"a.service": text}
-        script = DEV.format(self.dir).replace("exec", f"exec {become}")
+        script = before + DEV.format(self.dir).replace("exec", f"exec {become}")
         run = self.instance(units, ["a.service"], wrap=("sh", "-c", script), **options)
         status = run.wait()
         with open(f"{self.dir}/termination", encoding="utf-8") as f:
@@ -84,9 +84,37 @@ class Statuses(instance.Case):
     def test_78_configuration(self):
         self.assertEqual(self.run_units(self.service_text() + "Restart=perhaps\n", "a.service:3:9"), 78)
 
+    def test_a_command_before_the_main_process(self):
+        """Its set-up fails as that of the main process does, and is told in the same words."""
+        program = self.write("text", "no program\n", 0o755)
+        text = f"{self.service_text()}ExecStartPre={program}\n"
+        self.assertEqual(self.run_units(text, f"cannot execute: {program}: Exec format error"), 203)
+        text = f"{self.service_text()}ExecStartPre={self.service('-e', '7', word='before')}\n"
+        self.assertEqual(self.run_units(text, "exit-code, status 7"), 7)
+        self.assertNotIn("service start", self.notes())
+
+    def test_238_to_240_directories_of_its_own(self):
+        for kind, path, status in (("State", "lib", 238), ("Cache", "cache", 239), ("Logs", "log", 240)):
+            with self.subTest(kind=kind):
+                text = f"{self.service_text()}{kind}Directory=of-a-test\n"
+                cause = f"set-up step {kind.upper()}_DIRECTORY) after 0 restarts; the instance ends with status {status}: cannot "
+                self.assertEqual(self.run_units(text, cause, before=f"mount -t tmpfs none /var/{path} && touch /var/{path}/of-a-test && "), status)
+
+    def test_243_credentials(self):
+        source = self.write("app.ini", "[db]\npassword = {{ DB }}\n")
+        text = f"{self.service_text()}[X-Holdfast]\nConfig=DB env:GIVEN\n[X-Templates]\napp.ini={source}\n"
+        cause = f"set-up step CREDENTIALS) after 0 restarts; the instance ends with status 243: cannot write the credentials: {source}:2:12"
+        self.assertEqual(self.run_units(text, cause, env={"GIVEN": "two\nlines"}), 243)
+
     def test_66_a_required_secret(self):
         text = self.service_text() + "[X-Holdfast]\nSecret=A file:/nonexistent/secret\n"
         self.assertEqual(self.run_units(text, "/nonexistent/secret"), 66)
+
+    def test_a_helper_says_why(self):
+        """What it said of the first secret that failed, and not only that it did."""
+        text = self.service_text() + "[X-Holdfast]\nSecret=A cred:key\n"
+        cause = "secret A (cred:key) was not found: holdfast itself was given no credentials"
+        self.assertEqual(self.run_units(text, cause), 66)
 
     def test_66_a_required_file(self):
         text = self.service_text() + "EnvironmentFile=/nonexistent/file\n"

@@ -38,14 +38,14 @@ class Result:
             self.raw = f.read()
         with open(f"{folder}/report", "rb") as f:
             self.report = f.read()
-        if len(self.report) < 56:
+        if len(self.report) < 432:
             self.flags = self.items = None
             return
         (_, _, count, self.report_status, self.flags, self.next_ms, self.lease_end_ms, self.retry_ms,
          self.n_retries) = struct.unpack_from("=QIIiIQQII", self.report)
         self.items = []
         for i in range(count):
-            outcome, flags, length, lease, expires, version = struct.unpack_from("=IIIIq64s", self.report, 48 + i * 88)
+            outcome, flags, length, lease, expires, version = struct.unpack_from("=IIIIq64s", self.report, 432 + i * 88)
             self.items.append({"outcome": outcome, "flags": flags, "length": length, "lease": lease,
                                "version": version.split(b"\0")[0].decode()})
 

@@ -22,6 +22,7 @@ static int fill(void)
 	report.items[1].outcome = SECRET_TEMPORARY;
 	report.items[2].length = 7;
 	secretreport_set_version(&report.items[2], "v12");
+	secretreport_set_failure(&report, "the service is busy");
 	return memfd_create("report", MFD_CLOEXEC);
 }
 
@@ -55,6 +56,8 @@ static void test_a_version_is_text(void **state)
 	assert_string_equal(item.version, "a?b??");
 	secretreport_set_version(&item, longest);
 	assert_int_equal(strlen(item.version), SECRETREPORT_VERSION_MAX - 1);
+	secretreport_set_failure(&report, "line\nend");
+	assert_string_equal(report.failure, "line?end");
 }
 
 /* Each of these alone spoils it. */
@@ -69,6 +72,7 @@ static void test_a_strangers_bytes_are_checked(void **state)
 		{offsetof(struct secretreport, count), 2},
 		{offsetof(struct secretreport, status), 1},
 		{offsetof(struct secretreport, flags), 0x40},
+		{offsetof(struct secretreport, failure), '\n'},
 		{offsetof(struct secretreport, items[0].outcome), SECRET_OUTCOME_COUNT},
 		{offsetof(struct secretreport, items[1].flags), 0x40},
 		{offsetof(struct secretreport, items[2].version), '\n'},
