@@ -179,6 +179,27 @@ static bool rename_host(const char *url, const char *server_name, char *to, size
 	return is_good;
 }
 
+/* Written so that no name server has a say in it: what is there answers with credentials. */
+static bool is_here(const char *host)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in v4;
+		struct sockaddr_in6 v6;
+	} address = {.any.sa_family = AF_INET};
+	char bare[256];
+
+	if (strcasecmp(host, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &address.v4.sin_addr) == 1)
+		return address_is_local(&address.any);
+	address.any.sa_family = AF_INET6;
+	(void)str_copy(bare, sizeof(bare), host[0] == '[' ? host + 1 : host);
+	bare[strcspn(bare, "]")] = '\0';
+	return inet_pton(AF_INET6, bare, &address.v6.sin6_addr) == 1 &&
+	       address_is_local(&address.any);
+}
+
 static const char *find_proxy(const struct run *run, const struct parts *parts)
 {
 	const char *proxy = run_setting(run, "HTTPS_PROXY");
@@ -188,18 +209,38 @@ static const char *find_proxy(const struct run *run, const struct parts *parts)
 		proxy = run_setting(run, "https_proxy");
 	if (!none)
 		none = run_setting(run, "no_proxy");
-	if (!proxy || !str_equal(parts->scheme, "https") ||
+	if (!proxy || !str_equal(parts->scheme, "https") || is_here(parts->host) ||
 	    (none && address_is_listed(none, parts->host)))
 		return NULL;
 	return proxy;
 }
 
-static enum secret_outcome resolve_proxy(const char *proxy, struct address_target *target,
+/* TLS is for server_name, while the connection and the request stay the host's. */
+static enum secret_outcome take_server_name(const char *url, const char *server_name,
+					    const struct parts *parts,
+					    struct address_target *target, struct strbuf *why)
+{
+	struct strbuf buf;
+
+	strbuf_init(&buf, target->host, sizeof(target->host));
+	strbuf_addf(&buf, "%s:%s", parts->host, parts->port);
+	if (!buf.is_cut && rename_host(url, server_name, target->url, sizeof(target->url)))
+		return SECRET_OK;
+	strbuf_addf(why, "%s cannot be the name of a server", server_name);
+	return SECRET_MALFORMED;
+}
+
+static enum secret_outcome resolve_proxy(const char *proxy, const char *server_name,
+					 const struct parts *host, struct address_target *target,
 					 struct strbuf *why)
 {
 	CLEANUP(parts_finish) struct parts parts = {0};
 	struct strbuf buf;
 
+	if (server_name) {
+		strbuf_init(&buf, target->connect_to, sizeof(target->connect_to));
+		strbuf_addf(&buf, "%s:%s:%s:%s", server_name, host->port, host->host, host->port);
+	}
 	strbuf_init(&buf, target->proxy, sizeof(target->proxy));
 	strbuf_addf(&buf, "%s%s", strstr(proxy, "://") ? "" : "http://", proxy);
 	if (buf.is_cut || !take_apart(target->proxy, &parts)) {
@@ -214,12 +255,10 @@ static enum secret_outcome resolve_proxy(const char *proxy, struct address_targe
 	return SECRET_OK;
 }
 
-static enum secret_outcome resolve_host(const char *url, const char *server_name,
-					const struct parts *parts, struct address_target *target,
-					struct strbuf *why)
+static enum secret_outcome resolve_host(const char *server_name, const struct parts *parts,
+					struct address_target *target, struct strbuf *why)
 {
 	struct strbuf buf;
-	const char *name = parts->host;
 
 	const struct known *known = look_up(parts->host, parts->port, why);
 	if (!known)
@@ -231,15 +270,7 @@ static enum secret_outcome resolve_host(const char *url, const char *server_name
 			    parts->host);
 		return SECRET_MALFORMED;
 	}
-	if (server_name && !target->is_plain) {
-		strbuf_init(&buf, target->host, sizeof(target->host));
-		strbuf_addf(&buf, "%s:%s", parts->host, parts->port);
-		name = server_name;
-		if (!rename_host(url, server_name, target->url, sizeof(target->url))) {
-			strbuf_addf(why, "%s cannot be the name of a server", server_name);
-			return SECRET_MALFORMED;
-		}
-	}
+	const char *name = server_name ? server_name : parts->host;
 	strbuf_init(&buf, target->resolve, sizeof(target->resolve));
 	if (name[0] != '[')
 		strbuf_addf(&buf, "%s:%s:%s", name, parts->port, known->addresses);
@@ -260,8 +291,16 @@ enum secret_outcome address_resolve(struct run *run, const char *url, const char
 		return SECRET_MALFORMED;
 	}
 	ret_target->is_plain = str_equal(parts.scheme, "http");
+	if (ret_target->is_plain)
+		server_name = NULL;
+	if (server_name) {
+		enum secret_outcome outcome =
+			take_server_name(url, server_name, &parts, ret_target, &buf);
+		if (outcome != SECRET_OK)
+			return outcome;
+	}
 	const char *proxy = find_proxy(run, &parts);
 	if (proxy)
-		return resolve_proxy(proxy, ret_target, &buf);
-	return resolve_host(url, server_name, &parts, ret_target, &buf);
+		return resolve_proxy(proxy, server_name, &parts, ret_target, &buf);
+	return resolve_host(server_name, &parts, ret_target, &buf);
 }

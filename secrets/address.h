@@ -2,7 +2,7 @@
 /*
  * Where a URL leads, and whether a call may go there: https anywhere; http only where every address
  * of the host is loopback or one of the link-local services that give credentials to whoever runs on
- * this machine. A proxy is used for https alone (HTTPS_PROXY, NO_PROXY).
+ * this machine. A proxy is used for https alone (HTTPS_PROXY, NO_PROXY), and never for those.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,6 +18,7 @@ struct address_target {
 	char host[320];		   /* for the Host: header, where url has another; else empty */
 	char resolve[2048];	   /* of CURLOPT_RESOLVE; empty: nothing to resolve */
 	char proxy[512];	   /* empty: none */
+	char connect_to[768];	   /* of CURLOPT_CONNECT_TO, for a proxy; empty: as url says */
 	bool is_plain;		   /* http */
 };
 

@@ -284,8 +284,9 @@ static void forget_attempt(struct http_call *call)
 		curl_easy_cleanup(call->easy);
 	curl_slist_free_all(call->headers);
 	curl_slist_free_all(call->resolve);
+	curl_slist_free_all(call->connect_to);
 	call->easy = NULL;
-	call->headers = call->resolve = NULL;
+	call->headers = call->resolve = call->connect_to = NULL;
 	call->is_flying = false;
 }
 
@@ -366,8 +367,11 @@ static bool set_target(struct http_call *call)
 	call->is_plain = target.is_plain;
 	if (target.resolve[0] != '\0')
 		call->resolve = curl_slist_append(NULL, target.resolve);
+	if (target.connect_to[0] != '\0')
+		call->connect_to = curl_slist_append(NULL, target.connect_to);
 	(void)curl_easy_setopt(call->easy, CURLOPT_URL, target.url);
 	(void)curl_easy_setopt(call->easy, CURLOPT_RESOLVE, call->resolve);
+	(void)curl_easy_setopt(call->easy, CURLOPT_CONNECT_TO, call->connect_to);
 	(void)curl_easy_setopt(call->easy, CURLOPT_PROTOCOLS_STR,
 			       target.is_plain ? "http" : "https");
 	/* Empty: none, whatever the environment says. */

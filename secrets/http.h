@@ -73,7 +73,7 @@ struct http_call {
 
 	/* http.c's own. */
 	CURL *easy;
-	struct curl_slist *headers, *resolve;
+	struct curl_slist *headers, *resolve, *connect_to;
 	char error[CURL_ERROR_SIZE];
 	uint64_t due_us;
 	size_t reply_room;

@@ -14,6 +14,7 @@ runtime would give: the ground that boot's tests stand on.
     --capabilities LIST      numbers of those that are left in the bounding set
     --uid N                  that user, no capability, no_new_privs
     --child                  not process 1, but its child
+    --same-network           the network of whoever calls
 """
 import argparse
 import ctypes
@@ -107,7 +108,7 @@ def follow(pid, cgroup):
 
 def main():
     options = argparse.ArgumentParser()
-    for flag in ("--writable", "--runtime", "--foreign-proc", "--cgroup", "--child"):
+    for flag in ("--writable", "--runtime", "--foreign-proc", "--cgroup", "--child", "--same-network"):
         options.add_argument(flag, action="store_true")
     for flag in ("--tmpfs", "--file", "--bind"):
         options.add_argument(flag, action="append", default=[])
@@ -127,7 +128,8 @@ def main():
     ns.die_with_parent()
     if cgroup:
         ns.cgroup_enter(cgroup)
-    ns.unshare(ns.NEWNS | ns.NEWIPC | ns.NEWUTS | ns.NEWNET | ns.NEWCGROUP)
+    network = 0 if arguments.same_network else ns.NEWNET
+    ns.unshare(ns.NEWNS | ns.NEWIPC | ns.NEWUTS | ns.NEWCGROUP | network)
     prepare(arguments)
     if arguments.child:
         child = os.fork()

@@ -147,13 +147,23 @@ static const char *find_value(const struct boot *boot, const char *name)
 	return NULL;
 }
 
+/* What the environment alone may say, and others than boot read. */
+static const char *const other_variables[] = {
+	"HOLDFAST_CRASH",	    /* lib/crash.h */
+	"HOLDFAST_VAULT_SECRET_ID", /* secrets/vaultconf.c: a secret, so that no file may have it */
+};
+
 static bool is_known(const char *assignment)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(variables); i++) {
 		if (is_named(assignment, variables[i].name))
 			return true;
 	}
-	return is_named(assignment, "HOLDFAST_CRASH"); /* lib/crash.h */
+	for (size_t i = 0; i < ARRAY_COUNT(other_variables); i++) {
+		if (is_named(assignment, other_variables[i]))
+			return true;
+	}
+	return false;
 }
 
 static void take_environment(const struct boot *boot, struct request *request)

@@ -885,6 +885,7 @@ class Whole(instance.Case):
         self.assertEqual(whole.stop(), 0)
         self.assertEqual(self.vault.counts["revocations"], 1)
         self.assertEqual((self.vault.live_tokens(), self.vault.live_leases()), ([], []))
+        self.assertEqual(whole.events("unknown-variable"), [], "HOLDFAST_VAULT_SECRET_ID is one that is read")
         for secret in (PLANTED, first.data["password"], second.data["password"], *self.vault.tokens):
             self.assertNotIn(secret, whole.text)
 

@@ -196,7 +196,8 @@ class MetadataHandler(Handler):
 
 
 class Aws:
-    def __init__(self, authority=None, region="eu-central-1", metadata_address=("127.0.0.1", 0), certificate=None):
+    def __init__(self, authority=None, region="eu-central-1", metadata_address=("127.0.0.1", 0), certificate=None,
+                 address=("127.0.0.1", 0), versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
         self.region, self.lock, self.released = region, threading.Lock(), threading.Event()
         self.parameters, self.secrets, self.denied = {}, {}, set()
         self.keys = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}
@@ -212,9 +213,13 @@ class Aws:
         self.api = self.metadata = None
         if authority:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version, context.maximum_version = versions
+            if versions[0] < ssl.TLSVersion.TLSv1_2:
+                context.set_ciphers("DEFAULT:@SECLEVEL=0")
             context.load_cert_chain(*(certificate or authority.issue("aws")))
-            self.api = self.start(ApiHandler, context)
-            self.url = f"https://127.0.0.1:{self.api.server_address[1]}"
+            self.api = self.start(ApiHandler, context, address)
+            self.port = self.api.server_address[1]
+            self.url = f"https://{address[0]}:{self.port}"
         self.metadata = self.start(MetadataHandler, address=metadata_address)
         self.metadata_url = f"http://127.0.0.1:{self.metadata.server_address[1]}"
 
