@@ -50,7 +50,6 @@ static const char *const environment_names[] = {
 	"TZ",
 };
 
-static const char *const log_format_names[LOG_FORMAT_COUNT] = {"json", "plain", "raw"};
 static const char *const detail_names[HEALTH_DETAIL_COUNT] = {"loopback", "all", "none"};
 static const char *const delivery_names[SECRET_DELIVERY_COUNT] = {"environment", "file", "fd"};
 

@@ -101,7 +101,7 @@ int main(void)
 	const struct store_table *store;
 	sigset_t none;
 
-	event_init("holdfast-health", 0);
+	event_init("holdfast-health", EVENT_JSON);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (store_attach(ROLE_HEALTH, &store) < 0) {

@@ -25,15 +25,15 @@ struct field {
 };
 
 static const char *program = "holdfast";
-static bool plain;
+static enum event_format format;
 static struct field fields[FIELDS_MAX];
 static size_t n_fields;
 static uint64_t n_lost;
 
-void event_init(const char *name, int is_plain)
+void event_init(const char *name, enum event_format new_format)
 {
 	program = name;
-	plain = is_plain;
+	format = new_format;
 }
 
 static void with(struct field field)
@@ -59,7 +59,7 @@ void event_discard(void)
 
 static void render_plain(struct strbuf *buf, const char *unit, const char *message)
 {
-	strbuf_addf(buf, "%s: ", program);
+	strbuf_adds(buf, "holdfast: ");
 	if (unit)
 		strbuf_addf(buf, "%s: ", unit);
 	strbuf_adds(buf, message);
@@ -86,21 +86,25 @@ static void render_json(struct strbuf *buf, enum event_level level, const char *
 	json_object_end(buf);
 }
 
-void event_emit(enum event_level level, const char *event, const char *unit, const char *format,
-		...)
+void event_emit(enum event_level level, const char *event, const char *unit,
+		const char *text_format, ...)
 {
 	int saved = errno;
 	char message[1024], line[PIPE_BUF];
 	struct strbuf text, buf;
 	va_list args;
 
+	if (format == EVENT_RAW && level < EVENT_WARNING) {
+		n_fields = 0;
+		return;
+	}
 	strbuf_init(&text, message, sizeof(message));
-	va_start(args, format);
-	strbuf_vaddf(&text, format, args);
+	va_start(args, text_format);
+	strbuf_vaddf(&text, text_format, args);
 	va_end(args);
 
 	strbuf_init(&buf, line, sizeof(line));
-	if (plain)
+	if (format != EVENT_JSON)
 		render_plain(&buf, unit, message);
 	else
 		render_json(&buf, level, event, unit, message);

@@ -16,9 +16,13 @@ enum event_level { EVENT_DEBUG, EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_E
 
 extern const char *const event_level_names[EVENT_COUNT];
 
-/* Once, at the start of main: the name of this program in every line ("by"). With plain, a line is
- * `holdfast: msg` as a person at a terminal expects it (the `--` mode). name is borrowed. */
-void event_init(const char *name, int is_plain);
+/* In the order of lib/plan.h's enum log_format. Plain is `holdfast: msg`, as a person at a terminal
+ * expects it; raw is the same of warnings and errors alone, beside a command's own output. */
+enum event_format { EVENT_JSON, EVENT_PLAIN, EVENT_RAW };
+
+/* Once, at the start of main, and again when the format changes: the name of this program in every
+ * line ("by"). name is borrowed. What goes to holdfast-log is always JSON: log renders it. */
+void event_init(const char *name, enum event_format format);
 
 /*
  * One line. event is a fixed, kebab-case word that alerts can be keyed on; unit may be NULL; the

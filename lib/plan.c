@@ -35,6 +35,7 @@ const char *const restart_policy_names[RESTART_COUNT] = {
 };
 const char *const kill_mode_names[KILL_MODE_COUNT] = {"control-group", "mixed", "process", "none"};
 const char *const notify_access_names[NOTIFY_ACCESS_COUNT] = {"none", "main", "exec", "all"};
+const char *const log_format_names[LOG_FORMAT_COUNT] = {"json", "plain", "raw"};
 const char *const protection_level_names[PROTECTION_COUNT] = {"full", "reduced", "none"};
 
 static const void *record(const struct plan *plan, enum plan_section section, uint32_t i)

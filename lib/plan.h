@@ -437,4 +437,5 @@ extern const char *const service_type_names[SERVICE_TYPE_COUNT];
 extern const char *const restart_policy_names[RESTART_COUNT];
 extern const char *const kill_mode_names[KILL_MODE_COUNT];
 extern const char *const notify_access_names[NOTIFY_ACCESS_COUNT];
+extern const char *const log_format_names[LOG_FORMAT_COUNT];
 extern const char *const protection_level_names[PROTECTION_COUNT];

@@ -13,6 +13,7 @@ enum proto_type {
 	PROTO_DROP,	 /* forget {kind, index} */
 	PROTO_BOOTED,	 /* boot: everything was put; value: the stop budget in µs */
 	PROTO_FAILED,	 /* boot: value is the exit status; text says why */
+	PROTO_FORMAT,	 /* boot: value is the enum log_format of holdfast's own lines */
 	PROTO_TYPE_COUNT
 };
 

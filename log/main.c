@@ -294,7 +294,7 @@ int main(void)
 {
 	static struct log log;
 
-	event_init("holdfast-log", 0);
+	event_init("holdfast-log", EVENT_JSON);
 	open_inputs(&log);
 	int had = enter_sandbox(&log);
 	open_capture(&log);

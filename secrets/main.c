@@ -298,7 +298,7 @@ static int do_run(void)
 int main(int argc, char **argv)
 {
 	harden();
-	event_init(secrets_program.name, 0);
+	event_init(secrets_program.name, EVENT_JSON);
 	if (argc != 1) {
 		event_emit(EVENT_ERROR, "usage", NULL, "%s takes no arguments; holdfast starts it",
 			   argv[0]);

@@ -139,7 +139,7 @@ int main(void)
 {
 	static struct loop loop;
 
-	event_init("holdfast-supervisor", 0);
+	event_init("holdfast-supervisor", EVENT_JSON);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = loop_init(&loop);
 	if (r < 0) {

@@ -32,7 +32,6 @@ enum failed_boot { FAILED_SLOT, FAILED_POWEROFF, FAILED_REBOOT, FAILED_BOOT_COUN
 static const char *const root_words[ROOT_MODE_COUNT] = {"enforce", "warn"};
 static const char *const shells_words[SHELLS_MODE_COUNT] = {"refuse", "warn"};
 static const char *const failed_boot_words[FAILED_BOOT_COUNT] = {"slot", "poweroff", "reboot"};
-static const char *const format_words[LOG_FORMAT_COUNT] = {"json", "plain", "raw"};
 static const char *const detail_words[HEALTH_DETAIL_COUNT] = {"loopback", "all", "none"};
 
 /* ---------------------------------------------------------------- readers */
@@ -145,7 +144,7 @@ static const struct directive conf_directives[] = {
 	{"Holdfast", "Shells", parse_enum, FIELD(shells), SHELLS_MODE_COUNT, shells_words},
 	{"Holdfast", "Room", parse_room, FIELD(no_room), 0, NULL},
 	{"Holdfast", "LogFormat", parse_log_format, FIELD(log_format), LOG_FORMAT_COUNT,
-	 format_words},
+	 log_format_names},
 	{"Holdfast", "DrainSec", parse_span, FIELD(drain_us), 0, NULL},
 	{"Holdfast", "StopTimeoutSec", parse_stop_timeout, FIELD(stop_timeout_us), 0, NULL},
 	{"Holdfast", "FailedBoot", parse_enum, FIELD(failed_boot), FAILED_BOOT_COUNT,
@@ -469,7 +468,7 @@ static const char *const *make_lines(struct units *units)
 	add_line(units, &lines, "Holdfast.ReadOnlyRoot", root_words[conf->root]);
 	add_line(units, &lines, "Holdfast.Shells", shells_words[conf->shells]);
 	add_line(units, &lines, "Holdfast.Room", conf->no_room ? "no" : "yes");
-	add_line(units, &lines, "Holdfast.LogFormat", format_words[conf->log_format]);
+	add_line(units, &lines, "Holdfast.LogFormat", log_format_names[conf->log_format]);
 	add_line(units, &lines, "Holdfast.DrainSec", seconds(units, conf->drain_us));
 	add_line(units, &lines, "Holdfast.StopTimeoutSec", seconds(units, conf->stop_timeout_us));
 	add_line(units, &lines, "Holdfast.FailedBoot", failed_boot_words[conf->failed_boot]);

@@ -41,8 +41,8 @@ struct boot {
 
 	/* What was asked for (request.c). */
 	struct units *units;
-	uint32_t log_format; /* of our own lines too; JSON until it is known */
-	struct plan plan;    /* compiled before the facts below were known */
+	enum log_format log_format; /* of our own lines, too: boot_set_format */
+	struct plan plan;	    /* compiled before the facts below were known */
 
 	/* What was found and made. */
 	bool is_root_proven;
@@ -63,6 +63,9 @@ struct boot {
 int boot_fail(struct boot *boot, int status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* In which format our own lines are from here on, PID 1's too. */
+void boot_set_format(struct boot *boot, enum log_format format);
+
 /* Adds a line to the protections: by which means a promise is kept here, and why not by a better
  * one (printf). */
 void boot_protect(struct boot *boot, const char *name, enum protection_level level,
@@ -74,6 +77,7 @@ int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 
 /* The steps. */
 int place_find(struct boot *boot);
+int request_open(struct boot *boot); /* the command line, and what format is asked for outside */
 int mounts_complete(struct boot *boot);
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);

@@ -28,11 +28,12 @@
 #define ENVIRON_MAX	8192 /* variables */
 
 static int (*const steps[])(struct boot *boot) = {
-	place_find,	mounts_complete,     place_choose_ids,	     request_load,
-	limits_check,	root_prove,	     writes_report,	     scratch_mount,
-	folders_make,	directories_prepare, files_choose_directory, credentials_prepare,
-	notify_open,	listen_open,	     sockets_open,	     secrets_open,
-	cgroup_prepare, report_kernel,	     report_shells,	     files_make,
+	place_find,	     request_open,   mounts_complete,	  place_choose_ids,
+	request_load,	     limits_check,   root_prove,	  writes_report,
+	scratch_mount,	     folders_make,   directories_prepare, files_choose_directory,
+	credentials_prepare, notify_open,    listen_open,	  sockets_open,
+	secrets_open,	     cgroup_prepare, report_kernel,	  report_shells,
+	files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)
@@ -126,19 +127,26 @@ static int map_environment(struct boot *boot)
 	return 0;
 }
 
+void boot_set_format(struct boot *boot, enum log_format format)
+{
+	_Static_assert((int)LOG_JSON == (int)EVENT_JSON && (int)LOG_PLAIN == (int)EVENT_PLAIN &&
+			       (int)LOG_RAW == (int)EVENT_RAW,
+		       "they have one order");
+	boot->log_format = format;
+	event_init("holdfast-boot", (enum event_format)format);
+	(void)send_value(boot, PROTO_FORMAT, format);
+}
+
 static const enum event_level protection_events[PROTECTION_COUNT] = {
 	[PROTECTION_FULL] = EVENT_INFO,
 	[PROTECTION_REDUCED] = EVENT_NOTICE,
 	[PROTECTION_NONE] = EVENT_WARNING,
 };
 
-/* Of LogFormat=raw only what is serious, as log does it: the output is the command's. */
 static void say_protections(const struct boot *boot)
 {
 	for (size_t i = 0; i < boot->n_protections; i++) {
 		const struct units_protection *p = &boot->protections[i];
-		if (boot->log_format == LOG_RAW && p->level != PROTECTION_NONE)
-			continue;
 		event_with_string("name", p->name);
 		event_with_string("level", protection_level_names[p->level]);
 		event_emit(protection_events[p->level], "protection", NULL, "%s: %s%s%s", p->name,
@@ -170,8 +178,7 @@ static int finish(struct boot *boot, int status)
 		return send_value(boot, PROTO_FAILED, (uint64_t)status) < 0 ? EX_SOFTWARE : status;
 	}
 	say_protections(boot);
-	if (boot->log_format != LOG_RAW)
-		say_booted(boot);
+	say_booted(boot);
 	return send_value(boot, PROTO_BOOTED, boot->plan.header->stop_timeout_us) < 0 ? EX_SOFTWARE
 										      : 0;
 }
@@ -179,7 +186,7 @@ int main(int argc, char **argv)
 {
 	static struct boot boot;
 
-	event_init("holdfast-boot", false);
+	event_init("holdfast-boot", EVENT_JSON);
 	/* It maps the environment that PID 1 was given, secrets of env: and all. */
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	boot = (struct boot){

@@ -111,6 +111,9 @@ struct request {
 	char hostname[256];
 };
 
+/* From request_open to request_load. */
+static struct request the_request;
+
 static int fail_memory(struct boot *boot)
 {
 	return boot_fail(boot, EX_SOFTWARE, "out of memory");
@@ -381,16 +384,19 @@ static int fail_diag(struct boot *boot, const struct diag *diag)
 	return boot_fail(boot, diag->status ? diag->status : EX_CONFIG, "%s", text);
 }
 
-/* All of them are said; the first error is the cause. */
+/* All of them are said. The first error is the cause, which PID 1 says, too: as the last line, which
+ * is enough for people who read lines. */
 static int judge(struct boot *boot)
 {
 	const struct diag_list *list = units_diagnostics(boot->units);
 	const struct diag *first = NULL;
 
 	for (size_t i = 0; i < list->count; i++) {
-		say(boot, &list->items[i]);
-		if (!first && list->items[i].level == DIAG_ERROR)
+		bool is_cause = !first && list->items[i].level == DIAG_ERROR;
+		if (is_cause)
 			first = &list->items[i];
+		if (!is_cause || boot->log_format == LOG_JSON)
+			say(boot, &list->items[i]);
 	}
 	return first ? fail_diag(boot, first) : 0;
 }
@@ -438,24 +444,38 @@ static int load(struct boot *boot, struct request *request)
 		status = complete(boot, request);
 	if (status != 0)
 		return status;
-	/* As log does it with what comes later (log/render.c). */
-	boot->log_format = units_conf(boot->units)->log_format;
-	if (boot->log_format != LOG_JSON)
-		event_init("holdfast", true);
+	boot_set_format(boot, units_conf(boot->units)->log_format);
 	status = judge(boot);
 	return status == 0 ? files_preview(boot) : status;
 }
 
-int request_load(struct boot *boot)
+/* What is asked for outside, so that what goes wrong before the file is read has its format. */
+static enum log_format format_from_outside(const struct boot *boot, const struct options *options)
 {
-	static struct request request;
+	const char *value = boot->is_host ? NULL : find_value(boot, "HOLDFAST_LOG_FORMAT");
+
+	for (enum log_format format = 0; value && format < LOG_FORMAT_COUNT; format++) {
+		if (str_equal(log_format_names[format], value))
+			return format;
+	}
+	return options->command ? LOG_RAW : LOG_JSON;
+}
+
+int request_open(struct boot *boot)
+{
 	char message[OPTIONS_MESSAGE_MAX];
 
-	if (options_parse(boot->argc, boot->argv, &request.options, message) < 0)
+	if (options_parse(boot->argc, boot->argv, &the_request.options, message) < 0)
 		return boot_fail(boot, EX_USAGE, "%s", message);
-	take_environment(boot, &request);
-	int status = take_settings(boot, &request);
+	boot_set_format(boot, format_from_outside(boot, &the_request.options));
+	return 0;
+}
+
+int request_load(struct boot *boot)
+{
+	take_environment(boot, &the_request);
+	int status = take_settings(boot, &the_request);
 	if (status == 0)
-		status = take_command(boot, &request);
-	return status == 0 ? load(boot, &request) : status;
+		status = take_command(boot, &the_request);
+	return status == 0 ? load(boot, &the_request) : status;
 }

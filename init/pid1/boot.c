@@ -42,6 +42,8 @@ static void go_on(struct instance *in)
 	int r = pack_finish(in, &what);
 
 	if (r == 0) {
+		/* From here on log reads what we say, and renders it. */
+		event_init("holdfast", EVENT_JSON);
 		keeper_start(in);
 		return;
 	}

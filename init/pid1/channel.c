@@ -30,6 +30,7 @@ static int take_hello(struct instance *in, const struct proto_packet *packet, in
 static int take_put(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_drop(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_booted(struct instance *in, const struct proto_packet *packet, int fd);
+static int take_format(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_failed(struct instance *in, const struct proto_packet *packet, int fd);
 
 static const struct rule {
@@ -43,6 +44,7 @@ static const struct rule {
 	{ROLE_BOOT, PROTO_HELLO, false, 0, PROTO_VERSION, take_hello},
 	{ROLE_BOOT, PROTO_PUT, true, BOOT_PUTS, 0, take_put},
 	{ROLE_BOOT, PROTO_BOOTED, false, 0, UINT64_MAX, take_booted},
+	{ROLE_BOOT, PROTO_FORMAT, false, 0, LOG_FORMAT_COUNT - 1, take_format},
 	{ROLE_BOOT, PROTO_FAILED, false, 0, 255, take_failed},
 	{ROLE_SUPERVISOR, PROTO_HELLO, false, 0, PROTO_VERSION, take_hello},
 	{ROLE_SUPERVISOR, PROTO_PUT, true, SUPERVISOR_PUTS, 0, take_put},
@@ -104,6 +106,14 @@ static int take_booted(struct instance *in, const struct proto_packet *packet, i
 	(void)fd;
 	in->channel.is_booted = true;
 	in->channel.budget_us = packet->value;
+	return 0;
+}
+
+static int take_format(struct instance *in, const struct proto_packet *packet, int fd)
+{
+	(void)fd;
+	in->event_format = (enum event_format)packet->value;
+	event_init("holdfast", in->event_format);
 	return 0;
 }
 

@@ -384,7 +384,7 @@ int command_run(const struct options *options)
 {
 	struct command command = {.options = options};
 
-	event_init("holdfast", true);
+	event_init("holdfast", EVENT_PLAIN);
 	read_environment(&command);
 	choose_rewrites(&command);
 	int status = start(&command);

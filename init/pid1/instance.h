@@ -20,6 +20,7 @@
 
 #include "lib/options.h"
 #include "lib/board.h"
+#include "lib/event.h"
 #include "lib/journal.h"
 #include "lib/plan.h"
 #include "lib/store.h"
@@ -80,6 +81,7 @@ struct instance {
 	struct journal *journal;
 	struct child children[ROLE_COUNT]; /* ROLE_INIT: our own fork that unmounts */
 	struct channel channel;
+	enum event_format event_format; /* of what goes to the stderr that we were given */
 
 	int signal_fd, null_fd, error_fd; /* error_fd: the stderr that we were given */
 	int event_journal, event_phase, event_ask, event_answer; /* borrowed from the store */

@@ -22,7 +22,7 @@ static int print(const char *text)
 
 static int refuse(const char *message)
 {
-	event_init("holdfast", true);
+	event_init("holdfast", EVENT_PLAIN);
 	event_emit(EVENT_ERROR, "usage", NULL, "%s", message);
 	termination_write(message);
 	return EXIT_USAGE;

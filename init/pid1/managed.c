@@ -242,6 +242,7 @@ static void init(struct instance *in, const struct options *options)
 	*in = (struct instance){
 		.options = options,
 		.channel = {.fd = -EBADF},
+		.event_format = options->command ? EVENT_RAW : EVENT_JSON,
 		.signal_fd = -EBADF,
 		.null_fd = -EBADF,
 		.error_fd = -EBADF,
@@ -263,8 +264,8 @@ int managed_run(const struct options *options)
 	struct instance *in = &instance;
 	const char *what;
 
-	event_init("holdfast", false);
 	init(in, options);
+	event_init("holdfast", in->event_format);
 	int r = prepare(in, &what);
 	if (r < 0) {
 		event_with_i64("errno", -r);

@@ -101,6 +101,7 @@ static void enter_log(struct instance *in)
 	event_with_i64("status", in->status);
 	event_emit(EVENT_NOTICE, "instance-ends", NULL, "holdfast exits with %d", in->status);
 	pack_restore_stderr(in);
+	event_init("holdfast", in->event_format);
 	keeper_end_log(in);
 }
 

@@ -258,6 +258,29 @@ class Statuses(instance.Case):
         self.assertIn("ReadOnlyRoot=warn leaves it as it is", run.text)
         self.assertNotIn("remount", run.text)
 
+    def test_the_log_s_format_holds_from_the_first_line(self):
+        """Also of a boot that fails: as soon as whatever asked for the format could be read."""
+        wrong = {"a.service": "[Service]\nExecStart=x\n"}
+        for log_format, says_its_end in (("json", True), ("plain", True), ("raw", False)):
+            for source in ("environment", "file"):
+                with self.subTest(log_format=log_format, source=source):
+                    env = {"HOLDFAST_LOG_FORMAT": log_format} if source == "environment" else {}
+                    conf = "" if env else f"[Holdfast]\nLogFormat={log_format}\n"
+                    run = self.instance(wrong, ["a.service"], env=env, conf=conf)
+                    self.assertEqual(run.wait(), 78)
+                    self.assertEqual(len(run.events()), len(run.text.splitlines()) * (log_format == "json"))
+                    self.assertEqual(run.text.count("a.service:2:11: "), 1, run.text)
+                    self.assertEqual(run.text.count("exits with 78"), says_its_end)
+
+    def test_a_command_that_cannot_be_run_is_told_in_plain_words(self):
+        run = self.start(*"unshare --pid --fork --kill-child --mount-proc --mount".split(),
+                         harness.HOLDFAST, "--secret", f"A=file:{self.dir}/none", "--", "/bin/true",
+                         env={"HOLDFAST_NO_KEY": "1"})
+        self.assertEqual(run.wait(), 66)
+        unknown, cause = run.text.splitlines()
+        self.assertEqual(unknown, "holdfast: HOLDFAST_NO_KEY stands for no key of holdfast.conf and is ignored")
+        self.assertRegex(cause, "^holdfast: .*/none: No such file or directory$")
+
     def test_64_usage(self):
         run = self.start(harness.HOLDFAST, "--no-such-option")
         self.assertEqual(run.wait(), 64, run.text)
