@@ -173,21 +173,21 @@ extern const char *const life_work_names[LIFE_WORK_COUNT];
 /* The secrets of a unit as a whole. */
 struct board_life {
 	uint64_t generation;
-	uint64_t applied;  /* seq of the last journal entry applied to it */
-	uint32_t work;	   /* enum life_work */
-	uint32_t flags;	   /* LIFE_… */
-	uint32_t side;	   /* 0: STORE_SECRET holds, 1: STORE_SECRET_OTHER */
-	uint32_t attempts; /* failures in a row */
-	uint32_t failures; /* in all */
-	uint32_t fetches;  /* that ended well, refreshes too */
-	int32_t status;	   /* exit status of the last run; 0: well */
-	uint32_t reserved;
-	uint64_t run_us;       /* started_us of the run that attempts are counted for */
-	uint64_t due_us;       /* the next try; USEC_INFINITY never */
-	uint64_t deadline_us;  /* of the helper that runs */
-	uint64_t apply_us;     /* when a change is applied; USEC_INFINITY: there is none */
-	uint64_t lease_end_us; /* the values end for good; USEC_INFINITY never */
-	uint64_t fetched_us;   /* the last look that ended well; 0 never */
+	uint64_t applied;	    /* seq of the last journal entry applied to it */
+	uint32_t work;		    /* enum life_work */
+	uint32_t flags;		    /* LIFE_… */
+	uint32_t side;		    /* 0: STORE_SECRET holds, 1: STORE_SECRET_OTHER */
+	uint32_t attempts;	    /* failures in a row */
+	uint32_t failures;	    /* in all */
+	uint32_t fetches;	    /* that ended well, refreshes too */
+	int32_t status;		    /* exit status of the last run; 0: well */
+	uint32_t failed_deliveries; /* in a row */
+	uint64_t run_us;	    /* started_us of the run that attempts are counted for */
+	uint64_t due_us;	    /* the next try; USEC_INFINITY never */
+	uint64_t deadline_us;	    /* of the helper that runs */
+	uint64_t apply_us;	    /* when a change is applied; USEC_INFINITY: there is none */
+	uint64_t lease_end_us;	    /* the values end for good; USEC_INFINITY never */
+	uint64_t fetched_us;	    /* the last look that ended well; 0 never */
 	uint64_t fetched_wall_us;
 };
 

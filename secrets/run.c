@@ -255,11 +255,25 @@ static void say_failure(const struct run *run, const struct secret *secret, enum
 		   secret->item.reference, text);
 }
 
-/* Whether the value that the unit has already stays, since no better one can be had. */
+/* The unit was started without it. */
+static bool was_absent(const struct run *run, const struct secret *secret)
+{
+	struct secretfile_record record;
+
+	return (secret->item.flags & SECRET_OPTIONAL) && run->request.head.old_fd >= 0 &&
+	       (!run->old ||
+		secretfile_find(run->old, run->old_size, secret->item.name, &record) == 0);
+}
+
+/* Whether the value that the unit has already stays, or that it has none, since no better can be
+ * had. */
 static bool keep_old(struct run *run, struct secret *secret)
 {
-	if (run->request.head.operation != SECRETS_REFRESH || secret->is_over ||
-	    !run_give_old(run, secret, NULL))
+	if (run->request.head.operation != SECRETS_REFRESH || secret->is_over)
+		return false;
+	if (was_absent(run, secret))
+		secret->report->flags |= SECRETREPORT_ITEM_ABSENT;
+	else if (!run_give_old(run, secret, NULL))
 		return false;
 	secret->report->flags |= SECRETREPORT_ITEM_KEPT;
 	run->report.flags |= SECRETREPORT_KEPT;

@@ -10,7 +10,7 @@
  * of the record makes it the one that holds. Nothing here ever maps them: whether something has
  * changed is the helper's word, in its report.
  *
- * Nobody stampedes: remote helpers run at most RUNS_MAX at a time, intervals have a random tenth,
+ * Nobody stampedes: remote helpers take turns (supervisor/secrets.c), intervals have a random tenth,
  * tries after a failure full jitter, changes are applied at a random moment within ChangeSplaySec=
  * and one unit at a time.
  */
@@ -93,6 +93,7 @@ static void note_change(const struct manager *m, uint32_t unit, struct board_lif
 
 	life->side = 1 - (life->side & 1);
 	life->flags |= LIFE_STALE;
+	life->failed_deliveries = 0;
 	if (plan->on_change != CHANGE_NONE)
 		life->apply_us =
 			clock_add_us(now, report_random(m->plan.header->change_splay_us + 1));
@@ -143,6 +144,13 @@ static void send_signal(struct manager *m, uint32_t unit)
 		   "its new secrets are in place and it was told");
 }
 
+static void deliver_later(struct board_life *life)
+{
+	uint64_t delay = report_backoff(++life->failed_deliveries, REPORT_BACKOFF_US, 0);
+
+	life->apply_us = clock_add_us(clock_now_us(), delay);
+}
+
 /* At least once: a death between the signal and the record sends it again. */
 static void apply_delivery(struct manager *m, const struct journal_entry *entry,
 			   struct board_life *life)
@@ -154,8 +162,9 @@ static void apply_delivery(struct manager *m, const struct journal_entry *entry,
 		send_signal(m, entry->unit);
 		CRASH_POINT("change-signalled");
 		life->flags &= ~LIFE_STALE;
+		life->failed_deliveries = 0;
 	} else if (!is_down) {
-		life->apply_us = clock_add_us(clock_now_us(), REPORT_BACKOFF_US);
+		deliver_later(life);
 	}
 	secrets_publish(m, entry->unit, life);
 	/* The unit has ended meanwhile, and what it left was removed. */
@@ -227,7 +236,7 @@ static void deliver(struct manager *m, uint32_t unit, struct board_life *life)
 	event_emit(EVENT_WARNING, "secrets-not-delivered", plan_unit_name(&m->plan, unit),
 		   "no process can be had that writes its new secrets: %s", strerror(-r));
 	life->work = LIFE_IDLE;
-	life->apply_us = clock_add_us(clock_now_us(), REPORT_BACKOFF_US);
+	deliver_later(life);
 	secrets_publish(m, unit, life);
 }
 

@@ -271,6 +271,18 @@ class Refresh(Base):
         self.assertEqual([i["outcome"] for i in result.report.items], ["unreachable"] * 3)
         self.assertEqual({e["event"] for e in result.events}, {"secret-kept", "secrets-read"})
 
+    def test_what_was_absent_stays_so_through_an_outage(self):
+        self.aws.parameters["/a/x"] = [Parameter("1")]
+        for items in ([("A", "ssm:/a/x"), ("B", "ssm:/a/none", ENVIRONMENT, OPTIONAL)],
+                      [("B", "ssm:/a/none", ENVIRONMENT, OPTIONAL)]):
+            with self.subTest(n=len(items)):
+                before = self.good(*items).values
+                result = self.good(*items, operation=REFRESH, deadline_ms=700, AWS_ENDPOINT_URL="http://127.0.0.1:1")
+                self.assertEqual((result.values, result.report.flags), (before, {"kept"}))
+                self.assertEqual(result.report.items[-1]["flags"], {"kept", "absent"})
+        # An outage is no reason to start without what was there.
+        self.bad(69, ("A", "ssm:/a/x", ENVIRONMENT, OPTIONAL), deadline_ms=700, AWS_ENDPOINT_URL="http://127.0.0.1:1")
+
 
 class Credentials(Base):
     def settings(self):

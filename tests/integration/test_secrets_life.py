@@ -92,6 +92,29 @@ class SecretsLife(instance.Case):
         self.assertEqual(whole.wait(), 78, whole.text)
         self.assertIn("web.service:4: secret A: ssm:/x needs the program holdfast-secrets-remote", whole.text)
 
+    def test_who_hangs_holds_nobody_elses_turn(self):
+        """Ten units ask services that do not answer; the one whose service lives starts at once."""
+        hang, lent_hang = self.script("hang", name="hang")
+        live, lent_live = self.script("value=one", name="live")
+        for dead, alive in ((hang, lent_live), (lent_hang, live)):
+            with self.subTest(alive=alive):
+                units = {f"dead{i}.service": self.unit(f"Secret=A {dead}", name=f"dead{i}") for i in range(10)}
+                whole = self.start({**units, "last.service": self.unit(f"Secret=A {alive}", name="last")})
+                self.wait_notes("last start one")
+                self.assertEqual(len(self.runs("hang")), 4)
+                self.assertEqual(whole.stop(), 0)
+                os.unlink(self.notes_path)
+                os.unlink(f"{self.dir}/hang.runs")
+
+    def test_who_fetches_first_holds_no_renewals_turn(self):
+        hang, _ = self.script("hang", name="hang")
+        live, _ = self.script("value=one next=1", "value=two changed", name="live")
+        units = {f"dead{i}.service": "[Unit]\nAfter=live.service\n" + self.unit(f"Secret=A {hang}", name=f"dead{i}") for i in range(4)}
+        whole = self.start({**units, "live.service": self.unit(f"Secret=A {live}", "OnChange=restart", name="live")})
+        self.wait_runs(4, "hang")
+        self.wait_notes("live start one", "live start two")
+        self.assertEqual(whole.stop(), 0)
+
     # ---- beside the running unit
 
     def test_nobody_looks_without_being_told(self):
@@ -142,6 +165,17 @@ class SecretsLife(instance.Case):
         whole = self.start({"web.service": self.unit(f"SecretFile=value {ref}", "OnChange=signal:HUP", "[X-Templates]",
                                                      f"key={template} format=raw")})
         self.wait_notes("web start is-one", "web hup is-two", "web hup is-three")
+        self.assertEqual(whole.stop(), 0)
+
+    def test_a_delivery_that_fails_is_tried_again_soon(self):
+        """Later each time, and what comes with the next change ends it."""
+        template = self.write("key.json.in", "{{ value | number }}")
+        ref, _ = self.script("value=7 next=1", "value=x changed next=2500", "value=8 changed")
+        whole = self.start({"web.service": self.unit(f"SecretFile=value {ref}", "OnChange=signal:HUP", "[X-Templates]",
+                                                     f"key={template} format=json")})
+        self.wait_notes("web start 7", "web hup 8")
+        whole.wait_for("and it was told")
+        self.assertGreater(len(whole.events("secrets-not-delivered")), 1, whole.text)
         self.assertEqual(whole.stop(), 0)
 
     def test_an_outage_changes_nothing_until_the_lease_ends(self):
