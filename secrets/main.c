@@ -27,6 +27,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "lib/fd.h"
@@ -196,10 +197,52 @@ static void prepare(const struct provider *provider)
 		provider->prepare(&run);
 }
 
+/* From provider on, those that have something to do. */
+static unsigned count_left(const struct provider *provider)
+{
+	bool has_come = false;
+	unsigned n = 0;
+
+	for (const struct provider *const *p = secrets_program.providers; *p; p++) {
+		uint32_t cursor = 0;
+		has_come |= *p == provider;
+		n += has_come && run_next(&run, *p, &cursor);
+	}
+	return MAX(n, 1U);
+}
+
+/* Beside a running unit a service that does not answer leaves each of the others its share of the
+ * time: a lease has to be renewed whatever becomes of the rest. */
+static void refresh(const struct provider *provider)
+{
+	uint64_t deadline_us = run.deadline_us, now_us = clock_now_us();
+
+	if (deadline_us != USEC_INFINITY && deadline_us > now_us)
+		run.deadline_us = now_us + (deadline_us - now_us) / count_left(provider);
+	provider->fetch(&run);
+	run.deadline_us = deadline_us;
+}
+
+/* A unit gets all of its secrets or none: while some cannot be had for now nobody is asked for the
+ * others, which may be lent, and would be for nothing. */
+static void fetch(const struct provider *provider)
+{
+	if (run.outcome == SECRET_TEMPORARY || run.outcome == SECRET_UNREACHABLE)
+		run_fail_all(&run, provider, run.outcome,
+			     "its service was not asked, since another one did not answer");
+	else
+		provider->fetch(&run);
+}
+
 static void work(const struct provider *provider)
 {
+	static void (*const works[])(const struct provider *provider) = {
+		[SECRETS_FETCH] = fetch,
+		[SECRETS_REFRESH] = refresh,
+	};
+
 	if (run.request.head.operation != SECRETS_REVOKE) {
-		provider->fetch(&run);
+		works[run.request.head.operation](provider);
 		run_fail_all(&run, provider, SECRET_FAILED, "nothing became of it (a bug)");
 	} else if (provider->revoke) {
 		provider->revoke(&run);

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import socket
 import struct
 import subprocess
 import sys
@@ -746,6 +747,29 @@ class Leases(VaultCase):
         self.refused(unit, 75, "sealed", operation=REFRESH)
         self.vault.is_sealed = False
         self.assertNotEqual(self.pair(unit.refresh()), first)
+
+    def beside_a_service_that_hangs(self, unit):
+        hangs = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(hangs.close)
+        unit.items = (("A", "ssm:x"), *unit.items)
+        unit.settings.update({"AWS_REGION": "eu-central-1", "AWS_ENDPOINT_URL": f"https://127.0.0.1:{hangs.getsockname()[1]}"})
+        unit.environ.update({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
+
+    def test_another_service_that_hangs_leaves_time_for_a_renewal(self):
+        unit = self.role()
+        unit.fetch()
+        self.beside_a_service_that_hangs(unit)
+        unit.pass_time(2761)
+        result = unit.run(REFRESH, deadline_ms=2000)
+        self.assertEqual((result.status, self.vault.counts["renewals"]), (69, 1), result.err)
+        self.assertEqual([item["outcome"] for item in result.items], [5, 0, 0])
+
+    def test_nothing_is_lent_to_a_unit_that_cannot_start_yet(self):
+        unit = self.role()
+        self.beside_a_service_that_hangs(unit)
+        result = unit.run(FETCH, deadline_ms=1000)
+        self.assertEqual((result.status, self.vault.counts["leases"]), (69, 0), result.err)
+        self.assertIn("was not asked", result.err)
 
     def test_an_outage_that_ends_in_time_is_no_change(self):
         unit = self.role()
