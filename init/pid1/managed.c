@@ -223,7 +223,7 @@ static int prepare(struct instance *in, const char **ret_what)
 	int r = pack_begin(in, ret_what);
 	if (r < 0)
 		return r;
-	panic_install();
+	panic_install(in->error_fd);
 	(void)signals_ask_at_parents_death(in->options->pdeath_signal);
 	/* musl's sigaction() has just unblocked 33 and 34, which it takes for its own. */
 	signals_set_mask(~SIGNALS_FAULTS, NULL);

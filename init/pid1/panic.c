@@ -27,6 +27,8 @@ static const struct {
 /* A stack that has overflowed cannot hold the handler's frame, which is up to 11 KiB of registers. */
 static _Alignas(16) unsigned char stack[32768];
 
+static int last_words = STDERR_FILENO;
+
 static void add(char **at, const char *text)
 {
 	size_t length = strlen(text);
@@ -59,7 +61,7 @@ static void write_line(int signal, uintptr_t address)
 	add(&at, "\",\"address\":\"0x");
 	add_hex(&at, address);
 	add(&at, "\",\"msg\":\"PID 1 crashed: the instance ends\"}\n");
-	(void)!write(STDERR_FILENO, line, (size_t)(at - line));
+	(void)!write(last_words, line, (size_t)(at - line));
 }
 
 static void reset(void)
@@ -80,11 +82,12 @@ static void handle(int signal, siginfo_t *info, void *context)
 	write_line(signal, info->si_code > 0 ? (uintptr_t)info->si_addr : 0);
 }
 
-void panic_install(void)
+void panic_install(int fd)
 {
 	const stack_t own = {.ss_sp = stack, .ss_size = sizeof(stack)};
 	struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
+	last_words = fd;
 	(void)sigaltstack(&own, NULL);
 	/* One at a time: frames upon frames of signals that others send would overflow it. */
 	(void)sigfillset(&action.sa_mask);

@@ -2,6 +2,7 @@
 
 /*
  * From here on a crash of this process (a fault, an abort, a smashed stack) writes one last line to
- * stderr and then dies of its signal, as it would have without us.
+ * fd and then dies of its signal, as it would have without us. fd, which is borrowed for good, is the
+ * stderr that we were given: once log takes ours, its lines end with us.
  */
-void panic_install(void);
+void panic_install(int fd);

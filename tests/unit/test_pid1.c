@@ -243,7 +243,7 @@ static int crash(void (*how)(void), char *text, size_t size)
 	pid_t pid = fork();
 	if (pid == 0) {
 		(void)dup2(ends[1], STDERR_FILENO);
-		panic_install();
+		panic_install(STDERR_FILENO);
 		how();
 		_exit(0);
 	}
