@@ -57,7 +57,7 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-check_SRCS       := tools/check.c lib/template.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.

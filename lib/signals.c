@@ -51,21 +51,34 @@ static int parse_offset(const char *text, int base, char sign)
 	return sign == '+' ? base + (int)offset : base - (int)offset;
 }
 
-int signals_parse(const char *text)
+/* strncmp or strncasecmp */
+typedef int compare_fn(const char *a, const char *b, size_t length);
+
+static int parse(const char *text, compare_fn *compare)
 {
 	if (text[0] >= '0' && text[0] <= '9')
 		return parse_number(text);
-	if (strncasecmp(text, "SIG", 3) == 0)
+	if (compare(text, "SIG", 3) == 0)
 		text += 3;
 	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-		if (strcasecmp(text, names[i].text) == 0)
+		if (compare(text, names[i].text, sizeof(names[i].text)) == 0)
 			return names[i].number;
 	}
-	if (strncasecmp(text, "RTMIN", 5) == 0)
+	if (compare(text, "RTMIN", 5) == 0)
 		return parse_offset(text + 5, SIGNALS_RTMIN, '+');
-	if (strncasecmp(text, "RTMAX", 5) == 0)
+	if (compare(text, "RTMAX", 5) == 0)
 		return parse_offset(text + 5, SIGNALS_RTMAX, '-');
 	return -EINVAL;
+}
+
+int signals_parse(const char *text)
+{
+	return parse(text, strncasecmp);
+}
+
+int signals_parse_exact(const char *text)
+{
+	return parse(text, strncmp);
 }
 
 void signals_name(int number, char ret_name[SIGNALS_NAME_SIZE])

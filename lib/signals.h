@@ -22,6 +22,8 @@
 
 /* 1 … SIGNALS_MAX, or -EINVAL for what names no signal. */
 int signals_parse(const char *text);
+/* The same in capitals alone, as unit files have it (systemd.kill(5)). */
+int signals_parse_exact(const char *text);
 
 /* Without SIG. Signals that have no name are numbers. */
 void signals_name(int number, char ret_name[SIGNALS_NAME_SIZE]);

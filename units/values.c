@@ -1,12 +1,12 @@
 #include "units/values.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
 
 #include "lib/cleanup.h"
+#include "lib/signals.h"
 #include "lib/str.h"
 
 struct word_number {
@@ -211,51 +211,14 @@ int value_int(const char *text, int32_t min, int32_t max, int32_t *ret_value)
 	return 0;
 }
 
-static int real_time_signal(const char *text, uint32_t *ret_signal)
-{
-	bool is_max = str_starts(text, "RTMAX");
-	uint64_t distance = 0;
-
-	if (!is_max && !str_starts(text, "RTMIN"))
-		return -EINVAL;
-	if (text[5] && (text[5] != (is_max ? '-' : '+') || str_parse_u64(text + 6, 30, &distance)))
-		return -EINVAL;
-	/* As the shells and systemd count them: libc keeps the first two for itself. */
-	*ret_signal = (uint32_t)(is_max ? 64 - distance : 34 + distance);
-	return *ret_signal < 34 || *ret_signal > 64 ? -ERANGE : 0;
-}
-
 int value_signal(const char *text, uint32_t *ret_signal)
 {
-	static const struct word_number names[] = {
-		{"HUP", SIGHUP},       {"INT", SIGINT},	      {"QUIT", SIGQUIT},
-		{"ILL", SIGILL},       {"TRAP", SIGTRAP},     {"ABRT", SIGABRT},
-		{"IOT", SIGABRT},      {"BUS", SIGBUS},	      {"FPE", SIGFPE},
-		{"KILL", SIGKILL},     {"USR1", SIGUSR1},     {"SEGV", SIGSEGV},
-		{"USR2", SIGUSR2},     {"PIPE", SIGPIPE},     {"ALRM", SIGALRM},
-		{"TERM", SIGTERM},     {"STKFLT", SIGSTKFLT}, {"CHLD", SIGCHLD},
-		{"CLD", SIGCHLD},      {"CONT", SIGCONT},     {"STOP", SIGSTOP},
-		{"TSTP", SIGTSTP},     {"TTIN", SIGTTIN},     {"TTOU", SIGTTOU},
-		{"URG", SIGURG},       {"XCPU", SIGXCPU},     {"XFSZ", SIGXFSZ},
-		{"VTALRM", SIGVTALRM}, {"PROF", SIGPROF},     {"WINCH", SIGWINCH},
-		{"IO", SIGIO},	       {"POLL", SIGIO},	      {"PWR", SIGPWR},
-		{"SYS", SIGSYS},
-	};
-	uint64_t number;
+	int number = signals_parse_exact(text);
 
-	if (str_parse_u64(text, 64, &number) == 0 && number > 0) {
-		*ret_signal = (uint32_t)number;
-		return 0;
-	}
-	if (str_starts(text, "SIG"))
-		text += 3;
-	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-		if (strcmp(names[i].word, text) == 0) {
-			*ret_signal = (uint32_t)names[i].number;
-			return 0;
-		}
-	}
-	return real_time_signal(text, ret_signal);
+	if (number < 0)
+		return number;
+	*ret_signal = (uint32_t)number;
+	return 0;
 }
 
 int value_exit_status(const char *text, uint32_t *ret_status)

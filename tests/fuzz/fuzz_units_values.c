@@ -1,4 +1,4 @@
-/* TESTS: units/values.c lib/plan.c lib/str.c */
+/* TESTS: units/values.c lib/plan.c lib/str.c lib/signals.c */
 /* Every reader of single values on any text; what it accepts is in its range. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* TESTS: units/lex.c units/words.c units/values.c units/names.c units/specifier.c units/source.c units/environment.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c */
+/* TESTS: units/lex.c units/words.c units/values.c units/names.c units/specifier.c units/source.c units/environment.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/signals.c */
 /* The text level: lines, words, values, names, specifiers, environment files. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -284,6 +284,9 @@ static void test_signals_and_statuses(void **state)
 	assert_true(value_signal("0", &number) < 0);
 	assert_true(value_signal("RTMIN+31", &number) < 0);
 	assert_true(value_signal("SIGNOPE", &number) < 0);
+	/* As systemd has it, and other than on our command line. */
+	assert_true(value_signal("term", &number) < 0);
+	assert_true(value_signal("sigTERM", &number) < 0);
 	assert_int_equal(value_exit_status("TEMPFAIL", &number), 0);
 	assert_int_equal(number, 75);
 	assert_int_equal(value_exit_status("255", &number), 0);
