@@ -16,6 +16,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/event.h"
+#include "lib/raw.h"
 #include "lib/signals.h"
 #include "lib/str.h"
 #include "lib/sys.h"
@@ -24,16 +25,14 @@
 /*
  * With 1000 units the supervisor has thousands of fds, and copying all of them for a child, only to
  * close them at the exec, costs twice as much as all the rest. So a child that needs but a few
- * shares the table, and what it needs stands at the lowest numbers: this copies those alone. The
- * supervisor stands still meanwhile (CLONE_VFORK).
+ * shares the table, and what it needs stands at the lowest numbers: this copies those alone. Until
+ * then the supervisor either stands still (CLONE_VFORK) or leaves those numbers as they are.
  */
 static int own_files(struct child *child)
 {
 	if (!child->shares_files)
 		return 0;
-	return sys_close_range((unsigned)child->spawner->low_end, ~0U, CLOSE_RANGE_UNSHARE) < 0
-		       ? -errno
-		       : 0;
+	return RAW3(close_range, child->spawner->low_end, ~0U, CLOSE_RANGE_UNSHARE);
 }
 
 /* holdfast -- CMD at a terminal: CMD is its foreground process group, as tini does it, for a new
@@ -70,9 +69,10 @@ static int change_directory(struct child *child)
 	if (*wanted == '\0')
 		wanted = "/";
 	child->detail = wanted;
-	if (chdir(wanted) == 0 || (child->unit->working_directory_optional && chdir("/") == 0))
-		return 0;
-	return -errno;
+	int r = RAW1(chdir, RAW_POINTER(wanted));
+	if (r < 0 && child->unit->working_directory_optional)
+		r = RAW1(chdir, RAW_POINTER("/"));
+	return r;
 }
 
 static int set_umask(struct child *child)
@@ -86,7 +86,15 @@ static int set_parent_death_signal(struct child *child)
 {
 	if (child->unit->pdeath_signal == 0)
 		return 0;
-	return prctl(PR_SET_PDEATHSIG, child->unit->pdeath_signal, 0, 0, 0) < 0 ? -errno : 0;
+	return RAW2(prctl, PR_SET_PDEATHSIG, child->unit->pdeath_signal);
+}
+
+/* Never from a number to itself: what the child needs lies above those three. */
+static int put_at(int fd, int number)
+{
+	int r = RAW3(dup3, fd, number, 0);
+
+	return r < 0 ? r : 0;
 }
 
 static int set_stdin(struct child *child)
@@ -96,17 +104,17 @@ static int set_stdin(struct child *child)
 
 	if (is_inherited || child->spawner->is_stdin_null)
 		return 0;
-	return dup2(child->null_fd, STDIN_FILENO) < 0 ? -errno : 0;
+	return put_at(child->null_fd, STDIN_FILENO);
 }
 
 static int set_stdout(struct child *child)
 {
-	return dup2(child->output_fd, STDOUT_FILENO) < 0 ? -errno : 0;
+	return put_at(child->output_fd, STDOUT_FILENO);
 }
 
 static int set_stderr(struct child *child)
 {
-	return dup2(child->error_fd, STDERR_FILENO) < 0 ? -errno : 0;
+	return put_at(child->error_fd, STDERR_FILENO);
 }
 
 /* LISTEN_FDS starts at 3. What must survive until the exec lies above (spawn_init saw to it); a
@@ -186,8 +194,8 @@ static int execute(struct child *child)
 	child->detail = plan_string(child->spawner->plan, child->request->exec->path);
 	if (child->request->exec->flags & EXEC_BUILTIN_KILL)
 		return run_kill(child);
-	(void)execve(child->detail, child->argv, child->envp);
-	return -errno;
+	return RAW3(execve, RAW_POINTER(child->detail), RAW_POINTER(child->argv),
+		    RAW_POINTER(child->envp));
 }
 
 static const struct step {
@@ -224,22 +232,38 @@ static const struct step {
 	{"execute", 203, execute},
 };
 
-static int fail(struct child *child, const struct step *step, int error)
+static void tell(const struct child *child, const char *step, int error, int status)
 {
-	int status = child->status ? child->status : step->status;
 	const char *word = setup_status_name(status);
 	struct strbuf buf;
 
 	strbuf_init(&buf, child->spawner->failure, BOARD_FAILURE_MAX);
-	strbuf_addf(&buf, "cannot %s%s%s: %s (exit status %d/%s)", step->name,
-		    child->detail ? ": " : "", child->detail ? child->detail : "", strerror(error),
-		    status, word ? word : "?");
-	(void)dup2(child->event_fd, STDERR_FILENO);
-	event_with_string("step", step->name);
+	strbuf_addf(&buf, "cannot %s%s%s: %s (exit status %d/%s)", step, child->detail ? ": " : "",
+		    child->detail ? child->detail : "", strerror(error), status, word ? word : "?");
+	event_with_string("step", step);
 	event_with_i64("errno", error);
 	event_with_i64("status", status);
 	event_emit(EVENT_ERROR, "setup-failed", child->name, "%s", child->spawner->failure);
+}
+
+static int fail(struct child *child, const struct step *step, int error)
+{
+	int status = child->status ? child->status : step->status;
+
+	if (child->is_flying) {
+		child->failed = step->name;
+		child->failed_error = error;
+		child->failed_status = status;
+		return status;
+	}
+	(void)dup2(child->event_fd, STDERR_FILENO);
+	tell(child, step->name, error, status);
 	return status;
+}
+
+void child_tell(const struct child *child)
+{
+	tell(child, child->failed, child->failed_error, child->failed_status);
 }
 
 int child_run(void *argument)
@@ -264,4 +288,17 @@ bool child_needs_copy(const struct spawner *spawner, const struct plan_unit *uni
 		return true;
 	return unit->secrets.count > 0 || unit->templates.count > 0 || request->secret_fd >= 0 ||
 	       (unit->flags & UNIT_INHERIT_ENVIRONMENT);
+}
+
+bool child_can_fly(const struct spawner *spawner, const struct plan_unit *unit,
+		   const struct spawn_request *request)
+{
+	const uint64_t no =
+		UNIT_OOM_SCORE | UNIT_NICE | UNIT_IS_MAIN | UNIT_PRIVATE_TMP | UNIT_AMBIENT;
+
+	return spawner->has_close_range && !(unit->flags & no) && spawner->inheritable == 0 &&
+	       !child_needs_copy(spawner, unit, request) && unit->directories.count == 0 &&
+	       unit->scratch.count == 0 && unit->root_directory == 0 &&
+	       unit->relations[REL_TRIGGERED_BY].count == 0 &&
+	       !(request->exec->flags & EXEC_BUILTIN_KILL);
 }

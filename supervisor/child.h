@@ -15,12 +15,16 @@
 
 #define CHILD_SOCKETS_MAX 64
 #define CHILD_PATH_MAX	  4096
+#define CHILD_ARENA_SIZE  ((size_t)4 * 1024 * 1024)
 
 struct child {
 	const struct spawner *spawner;
 	const struct spawn_request *request;
 	const struct plan_unit *unit;
 	const char *name; /* of the unit */
+	char *arena;	  /* for argv and envp; CHILD_ARENA_SIZE bytes */
+	const int *low;	  /* the spawner's, or those of a flight */
+	bool is_flying;	  /* the supervisor does not stand still: see child_can_fly */
 
 	char **argv, **envp;
 	size_t n_argv, n_env, env_capacity;
@@ -46,12 +50,25 @@ struct child {
 	int status;	    /* instead of the step's; 0: the step's */
 	const char *detail; /* a path, or a sentence; may be NULL */
 	char text[512];	    /* room for a detail */
+	const char *failed; /* a child that flew: the step that failed, and with what */
+	int failed_error, failed_status;
 };
 
 /* Whether the child does what must not show in the supervisor's memory: it reads values of secrets,
  * or an environment that may hold some. */
 bool child_needs_copy(const struct spawner *spawner, const struct plan_unit *unit,
 		      const struct spawn_request *request);
+
+/*
+ * Whether the child may run beside the supervisor, in the same memory and with the same thread
+ * pointer. Then its steps make system calls that leave errno alone (lib/raw.h) and read no file: a
+ * unit that needs more than that is waited for. Nor may it do what a process without vfork does to
+ * all that share its memory (OOMScoreAdjust=: proc(5) is silent on it, fs/proc/base.c is not).
+ */
+bool child_can_fly(const struct spawner *spawner, const struct plan_unit *unit,
+		   const struct spawn_request *request);
+/* One event line about what failed in a child that flew. */
+void child_tell(const struct child *child);
 
 /* Fills argv, envp and sockets from plan and request into the spawner's arena. Runs in the
  * supervisor. 0, or -E2BIG when it does not fit. */

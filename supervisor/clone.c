@@ -1,9 +1,11 @@
 #include "supervisor/clone.h"
 
 /*
- * Two shapes. The cheap one shares our memory while we stand still (CLONE_VM | CLONE_VFORK) and so
- * needs a stack of its own, which no C can ask for: hence the few lines of assembly. The other
- * copies our memory, as fork does.
+ * Two shapes. The cheap one shares our memory (CLONE_VM) and so needs a stack of its own, which no C
+ * can ask for: hence the few lines of assembly. We stand still meanwhile (CLONE_VFORK), or the child
+ * flies: it keeps to what child_can_fly promises, and the kernel says when it has left our memory
+ * (CLONE_CHILD_CLEARTID, which execve(2) honours as well as an end). The other shape copies our
+ * memory, as fork does.
  *
  * Where clone3 is missing (Docker's default profile answers ENOSYS, as it cannot look into the
  * structure; older ones EPERM) the old clone does the same but for two things: it refuses
@@ -13,6 +15,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -115,6 +118,12 @@ static long start_new(const struct clone_request *request, bool with_cgroup, int
 	};
 	size_t size = SIZE_WITHOUT_CGROUP;
 
+	if (request->is_aloft) {
+		arguments.flags &= ~(uint64_t)CLONE_VFORK;
+		arguments.flags |= CLONE_CHILD_CLEARTID;
+		arguments.child_tid = (uint64_t)(uintptr_t)request->is_aloft;
+		atomic_store(request->is_aloft, 1);
+	}
 	if (request->shares_files)
 		arguments.flags |= CLONE_FILES;
 	if (with_cgroup) {
@@ -127,7 +136,19 @@ static long start_new(const struct clone_request *request, bool with_cgroup, int
 							: start_copy(&arguments, size, request);
 	if (pid > 0)
 		*ret_pidfd = pidfd;
+	else if (request->is_aloft)
+		atomic_store(request->is_aloft, 0);
 	return pid;
+}
+
+/* Without a cgroup, or to enter it by itself, which takes libc's calls: that is waited for. */
+static long start_outside(const struct clone_request *request, int *ret_pidfd)
+{
+	struct clone_request waited = *request;
+
+	if (request->cgroup_fd >= 0)
+		waited.is_aloft = NULL;
+	return start_new(&waited, false, ret_pidfd);
 }
 
 /* libc's clone starts the child on the stack that it is given in both shapes. */
@@ -162,7 +183,7 @@ int clone_sibling(const struct clone_request *request, int *ret_pidfd)
 	if (request->cgroup_fd >= 0)
 		pid = start_new(request, true, &pidfd);
 	if (pid < 0 && !SYS_IS_MISSING(-pid) && pid != -EAGAIN && pid != -ENOMEM)
-		pid = start_new(request, false, &pidfd);
+		pid = start_outside(request, &pidfd);
 	if (pid < 0 && SYS_IS_MISSING(-pid))
 		pid = start_old(request, &pidfd);
 	CRASH_POINT("spawn-cloned");

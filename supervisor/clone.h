@@ -2,7 +2,7 @@
 /*
  * The clone itself, in the shape that suits: a process that is our sibling (CLONE_PARENT), whose
  * pid the kernel writes where we say before the process can run, and which we wait for until it
- * executes a program or ends (CLONE_VFORK).
+ * executes a program or ends (CLONE_VFORK), unless it flies.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,6 +27,9 @@ struct clone_request {
 	bool *is_in_cgroup;    /* set before the child runs: false when it must go there itself */
 	_Atomic int32_t *slot; /* where the kernel writes the pid */
 	char *stack;	       /* CLONE_STACK_SIZE bytes, for one child at a time */
+	/* NULL: wait. Else 1 from before the child runs until it has left our memory, when the
+	 * kernel stores 0 and wakes a futex there; where that cannot be, it is waited for. */
+	_Atomic int32_t *is_aloft;
 };
 
 /* 0 and *ret_pidfd owned by the caller (or -EBADF), or -errno. */

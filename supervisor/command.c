@@ -19,7 +19,6 @@
 #include "lib/secretfile.h"
 #include "lib/str.h"
 
-#define ARENA_SIZE  (4 * 1024 * 1024)
 #define RUNTIME_MAX 64 /* variables of ours, at most */
 #define PID_DIGITS  "0000000000"
 
@@ -27,18 +26,18 @@ static void *arena_take(struct child *child, size_t size)
 {
 	size_t start = (child->arena_used + 7) & ~(size_t)7;
 
-	if (start > ARENA_SIZE || size > ARENA_SIZE - start) {
+	if (start > CHILD_ARENA_SIZE || size > CHILD_ARENA_SIZE - start) {
 		child->is_arena_full = true;
 		return NULL;
 	}
 	child->arena_used = start + size;
-	return child->spawner->arena + start;
+	return child->arena + start;
 }
 
 /* Text whose end is not known yet: the rest of the arena, taken by arena_end. */
 static void arena_begin(struct child *child, struct strbuf *buf)
 {
-	strbuf_init(buf, child->spawner->arena + child->arena_used, ARENA_SIZE - child->arena_used);
+	strbuf_init(buf, child->arena + child->arena_used, CHILD_ARENA_SIZE - child->arena_used);
 }
 
 static char *arena_end(struct child *child, const struct strbuf *buf)

@@ -28,6 +28,7 @@
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/io.h"
+#include "lib/raw.h"
 #include "lib/str.h"
 
 #ifndef PR_CAP_AMBIENT
@@ -78,11 +79,11 @@ int confine_oom_score(struct child *child)
 
 int confine_nice(struct child *child)
 {
-	if (!(child->unit->flags & UNIT_NICE) ||
-	    setpriority(PRIO_PROCESS, 0, child->unit->nice) == 0)
+	if (!(child->unit->flags & UNIT_NICE))
 		return 0;
-	if (errno != EACCES && errno != EPERM)
-		return -errno;
+	int r = RAW3(setpriority, PRIO_PROCESS, 0, child->unit->nice);
+	if (r != -EACCES && r != -EPERM)
+		return r;
 	say_without(child, "Nice", child->unit->nice, "CAP_SYS_NICE");
 	return 0;
 }
@@ -92,13 +93,15 @@ static int set_limit(int which, uint64_t soft, uint64_t hard)
 {
 	uint64_t wanted[2] = {soft, hard}, now[2]; /* struct rlimit64: prlimit(2) */
 
-	if (syscall(SYS_prlimit64, 0, which, wanted, NULL) == 0)
-		return 0;
-	if (errno != EPERM || syscall(SYS_prlimit64, 0, which, NULL, now) < 0)
-		return -errno;
+	int r = RAW4(prlimit64, 0, which, RAW_POINTER(wanted), 0);
+	if (r != -EPERM)
+		return r;
+	r = RAW4(prlimit64, 0, which, 0, RAW_POINTER(now));
+	if (r < 0)
+		return r;
 	wanted[1] = MIN(wanted[1], now[1]);
 	wanted[0] = MIN(wanted[0], wanted[1]);
-	return syscall(SYS_prlimit64, 0, which, wanted, NULL) < 0 ? -errno : 0;
+	return RAW4(prlimit64, 0, which, RAW_POINTER(wanted), 0);
 }
 
 int confine_limits(struct child *child)
@@ -332,12 +335,13 @@ int confine_bounding(struct child *child)
 		return 0;
 	/* What the set would keep away, set-id files and capabilities of files, this does too. */
 	if (!has_capability(child, CAP_SETPCAP))
-		return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
-	for (unsigned long i = 0; i < 64; i++) {
-		if ((drop & BIT(i)) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0)
-			return -errno;
+		return RAW2(prctl, PR_SET_NO_NEW_PRIVS, 1);
+	int r = 0;
+	for (unsigned long i = 0; r == 0 && i < 64; i++) {
+		if (drop & BIT(i))
+			r = RAW2(prctl, PR_CAPBSET_DROP, i);
 	}
-	return 0;
+	return r;
 }
 
 static int set_groups(const struct child *child)
@@ -349,7 +353,7 @@ static int set_groups(const struct child *child)
 		return -E2BIG;
 	for (uint32_t i = 0; i < list.count; i++)
 		groups[i] = plan_list_get(child->spawner->plan, list, i);
-	return syscall(SYS_setgroups, list.count, groups) < 0 ? -errno : 0;
+	return RAW2(setgroups, list.count, RAW_POINTER(groups));
 }
 
 int confine_groups(struct child *child)
@@ -368,7 +372,7 @@ int confine_groups(struct child *child)
 		child->detail = "this needs CAP_SETGID";
 	if (r < 0 || gid == PLAN_NO_ID)
 		return r;
-	return syscall(SYS_setresgid, gid, gid, gid) < 0 ? -errno : 0;
+	return RAW3(setresgid, gid, gid, gid);
 }
 
 static bool wants_ambient(const struct child *child)
@@ -383,19 +387,17 @@ int confine_user(struct child *child)
 
 	if (!child->drops_rights || keeps_uid(child))
 		return 0;
-	if (wants_ambient(child) && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
-		return -errno;
-	if (syscall(SYS_setresuid, uid, uid, uid) == 0)
-		return 0;
-	int error = errno;
-	if (error == EPERM) {
+	int r = wants_ambient(child) ? RAW2(prctl, PR_SET_KEEPCAPS, 1) : 0;
+	if (r == 0)
+		r = RAW3(setresuid, uid, uid, uid);
+	if (r == -EPERM) {
 		(void)snprintf(child->text, sizeof(child->text),
 			       "uid %u (without CAP_SETUID only our own, %u, can be had: run the "
 			       "container as the unit's user)",
 			       uid, child->spawner->uid);
 		child->detail = child->text;
 	}
-	return -error;
+	return r;
 }
 
 static int set_capabilities(uint64_t permitted, uint64_t inheritable)
@@ -435,8 +437,8 @@ int confine_capabilities(struct child *child)
 	}
 	int r = set_capabilities(keeps_uid(child) ? permitted : ambient, ambient);
 	for (unsigned long i = 0; r == 0 && i < 64; i++) {
-		if ((ambient & BIT(i)) && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i, 0, 0) < 0)
-			r = -errno;
+		if (ambient & BIT(i))
+			r = RAW3(prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, i);
 	}
 	return r;
 }
@@ -445,5 +447,5 @@ int confine_no_new_privileges(struct child *child)
 {
 	if (!child->drops_rights || !(child->unit->flags & UNIT_NO_NEW_PRIVILEGES))
 		return 0;
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+	return RAW2(prctl, PR_SET_NO_NEW_PRIVS, 1);
 }

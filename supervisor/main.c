@@ -24,6 +24,7 @@
 #include "supervisor/manager.h"
 #include "supervisor/probe.h"
 #include "supervisor/reconcile.h"
+#include "supervisor/spawn.h"
 #include "supervisor/timers.h"
 #include "supervisor/watch.h"
 
@@ -86,6 +87,7 @@ static void settle(struct loop *loop)
 		reconcile_run(m);
 		instance_settle(m);
 	} while (m->queue_count > 0 && !m->must_stop_looking);
+	spawn_land(&m->spawner);
 }
 
 static void answer(struct loop *loop)

@@ -8,14 +8,18 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include <linux/futex.h>
 
 #include "lib/cleanup.h"
 #include "lib/event.h"
@@ -37,9 +41,19 @@ enum low_fd {
 	LOW_COUNT
 };
 
-#define ARENA_SIZE (4 * 1024 * 1024)
 /* Above what LISTEN_FDS can need, so that handing sockets over never closes them. */
 #define KEPT_FD_MIN (3 + CHILD_SOCKETS_MAX)
+
+/* So many children that nobody waits for: enough to keep a few processors busy. */
+#define FLIGHTS 4
+
+struct flight {
+	_Atomic int32_t is_aloft; /* the kernel's: see struct clone_request */
+	int low[LOW_COUNT];	  /* the spawner's but for stdout and stderr */
+	char *arena, *stack;
+	struct child child;
+	struct spawn_request request;
+};
 
 static int *find_all(const struct store_table *store, enum store_kind kind, uint32_t count)
 {
@@ -135,20 +149,46 @@ static int open_kept(struct spawner *spawner)
 	return 0;
 }
 
-static int map_memory(struct spawner *spawner)
+static char *map_one(void)
 {
-	char *memory = mmap(NULL, ARENA_SIZE + CLONE_STACK_SIZE, PROT_READ | PROT_WRITE,
+	char *memory = mmap(NULL, CHILD_ARENA_SIZE + CLONE_STACK_SIZE, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	char *shared = mmap(NULL, BOARD_FAILURE_MAX, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return memory == MAP_FAILED ? NULL : memory;
+}
 
-	if (memory == MAP_FAILED || shared == MAP_FAILED)
-		return -errno;
-	spawner->failure = shared;
-	spawner->arena = memory;
-	spawner->stack = memory + ARENA_SIZE;
+static int make_flight(struct spawner *spawner, struct flight *flight)
+{
+	flight->arena = map_one();
+	if (!flight->arena)
+		return -ENOMEM;
+	flight->stack = flight->arena + CHILD_ARENA_SIZE;
+	memcpy(flight->low, spawner->low, sizeof(flight->low));
+	for (enum low_fd which = LOW_OUTPUT; which <= LOW_ERROR; which++) {
+		flight->low[which] = fcntl(spawner->null_fd, F_DUPFD_CLOEXEC, 3);
+		if (flight->low[which] < 0)
+			return -errno;
+		spawner->low_end = MAX(spawner->low_end, flight->low[which] + 1);
+	}
 	return 0;
+}
+
+static int map_memory(struct spawner *spawner)
+{
+	int r = 0;
+
+	spawner->failure = mmap(NULL, BOARD_FAILURE_MAX, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (spawner->failure == MAP_FAILED)
+		return -errno;
+	spawner->arena = map_one();
+	spawner->flights = calloc(FLIGHTS, sizeof(*spawner->flights));
+	if (!spawner->arena || !spawner->flights)
+		return -ENOMEM;
+	spawner->stack = spawner->arena + CHILD_ARENA_SIZE;
+	for (size_t i = 0; i < FLIGHTS && r == 0; i++)
+		r = make_flight(spawner, &spawner->flights[i]);
+	return r;
 }
 
 int spawn_init(struct spawner *spawner, const struct plan *plan, const struct store_table *store,
@@ -189,13 +229,13 @@ static int stream_fd(const struct child *child, uint32_t which, uint32_t null_fl
 }
 
 /* Puts *fd, where there is one, at its low number. */
-static int lower(const struct spawner *spawner, enum low_fd which, int *fd)
+static int lower(const struct child *child, enum low_fd which, int *fd)
 {
 	if (*fd < 0)
 		return 0;
-	if (dup3(*fd, spawner->low[which], O_CLOEXEC) < 0)
+	if (dup3(*fd, child->low[which], O_CLOEXEC) < 0)
 		return -errno;
-	*fd = spawner->low[which];
+	*fd = child->low[which];
 	return 0;
 }
 
@@ -217,14 +257,14 @@ static int choose_files(struct child *child)
 		child->unit->flags & UNIT_INHERIT_ENVIRONMENT ? spawner->environ_fd : -EBADF;
 	if (!spawner->has_close_range || child->n_sockets > 0)
 		return 0;
-	if ((r = lower(spawner, LOW_OUTPUT, &child->output_fd)) < 0 ||
-	    (r = lower(spawner, LOW_ERROR, &child->error_fd)) < 0 ||
-	    (r = lower(spawner, LOW_SECRET, &child->secret_fd)) < 0 ||
-	    (r = lower(spawner, LOW_CREDENTIALS, &child->credentials_fd)) < 0 ||
-	    (r = lower(spawner, LOW_ENVIRON, &child->environ_fd)) < 0)
+	if ((r = lower(child, LOW_OUTPUT, &child->output_fd)) < 0 ||
+	    (r = lower(child, LOW_ERROR, &child->error_fd)) < 0 ||
+	    (r = lower(child, LOW_SECRET, &child->secret_fd)) < 0 ||
+	    (r = lower(child, LOW_CREDENTIALS, &child->credentials_fd)) < 0 ||
+	    (r = lower(child, LOW_ENVIRON, &child->environ_fd)) < 0)
 		return r;
-	child->null_fd = spawner->low[LOW_NULL];
-	child->event_fd = spawner->low[LOW_EVENT];
+	child->null_fd = child->low[LOW_NULL];
+	child->event_fd = child->low[LOW_EVENT];
 	child->shares_files = true;
 	return 0;
 }
@@ -238,6 +278,103 @@ static void keep_failure(const struct spawner *spawner, uint32_t unit)
 	spawner->failure[0] = '\0';
 }
 
+static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, int *ret_pidfd)
+{
+	const struct spawn_request *request = child->request;
+	int r = command_prepare(child);
+
+	if (r == 0)
+		r = choose_files(child);
+	if (r < 0)
+		return r;
+	return clone_sibling(
+		&(struct clone_request){
+			.run = child_run,
+			.argument = child,
+			.is_copy = child_needs_copy(child->spawner, child->unit, request),
+			.shares_files = child->shares_files,
+			.cgroup_fd = child->cgroup_fd,
+			.is_in_cgroup = &child->is_in_cgroup,
+			.slot = &child->spawner->board->slots[request->unit][request->slot],
+			.stack = stack,
+			.is_aloft = is_aloft,
+		},
+		ret_pidfd);
+}
+
+/* A child that was killed with a failure still to be told has none. */
+static void land(const struct spawner *spawner, struct flight *flight)
+{
+	while (atomic_load(&flight->is_aloft))
+		(void)syscall(SYS_futex, &flight->is_aloft, FUTEX_WAIT, 1, NULL, NULL, 0);
+	if (!flight->child.failed)
+		return;
+	child_tell(&flight->child);
+	keep_failure(spawner, flight->request.unit);
+	flight->child.failed = NULL;
+}
+
+void spawn_land(const struct spawner *spawner)
+{
+	for (size_t i = 0; i < FLIGHTS; i++)
+		land(spawner, &spawner->flights[i]);
+}
+
+/* The one that was taken the longest ago. */
+static struct flight *take_flight(const struct spawner *spawner)
+{
+	static size_t next;
+	struct flight *flight = &spawner->flights[next++ % FLIGHTS];
+
+	land(spawner, flight);
+	return flight;
+}
+
+static struct child make_child(const struct spawner *spawner, const struct spawn_request *request,
+			       int cgroup_fd)
+{
+	const struct plan_unit *unit = plan_unit(spawner->plan, request->unit);
+
+	return (struct child){
+		.spawner = spawner,
+		.request = request,
+		.unit = unit,
+		.name = plan_string(spawner->plan, unit->name),
+		.arena = spawner->arena,
+		.low = spawner->low,
+		.cgroup_fd = cgroup_fd,
+		.drops_rights = drops_rights(unit, request),
+	};
+}
+
+static int spawn_flying(const struct spawner *spawner, const struct spawn_request *request,
+			int cgroup_fd, int *ret_pidfd)
+{
+	struct flight *flight = take_flight(spawner);
+
+	flight->request = *request;
+	flight->child = make_child(spawner, &flight->request, cgroup_fd);
+	flight->child.arena = flight->arena;
+	flight->child.low = flight->low;
+	flight->child.is_flying = true;
+	return start(&flight->child, flight->stack, &flight->is_aloft, ret_pidfd);
+}
+
+static int spawn_waited_for(const struct spawner *spawner, const struct spawn_request *request,
+			    int cgroup_fd, int *ret_pidfd)
+{
+	struct child child = make_child(spawner, request, cgroup_fd);
+	int r = start(&child, spawner->stack, NULL, ret_pidfd);
+
+	keep_failure(spawner, request->unit);
+	/* A child that shared our memory and was killed while it told what failed. */
+	event_discard();
+	/* Nothing of ours keeps a secret's file alive but who asked for this. */
+	if (child.shares_files && child.secret_fd >= 0)
+		(void)dup3(spawner->null_fd, child.secret_fd, O_CLOEXEC);
+	return r;
+}
+
 int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
 		  int *ret_pidfd)
 {
@@ -246,39 +383,10 @@ int spawn_process(const struct spawner *spawner, const struct spawn_request *req
 	/* Outside of its cgroup nobody would find what it leaves behind. */
 	if (cgroup_fd < 0 && cgroup_fd != -EBADF)
 		return cgroup_fd;
-	struct child child = {
-		.spawner = spawner,
-		.request = request,
-		.unit = unit,
-		.name = plan_string(spawner->plan, unit->name),
-		.cgroup_fd = cgroup_fd,
-		.drops_rights = drops_rights(unit, request),
-	};
 
-	bool is_copy = child_needs_copy(spawner, unit, request);
-	int r = command_prepare(&child);
-	if (r == 0)
-		r = choose_files(&child);
-	if (r < 0)
-		return r;
-	r = clone_sibling(
-		&(struct clone_request){
-			.run = child_run,
-			.argument = &child,
-			.is_copy = is_copy,
-			.shares_files = child.shares_files,
-			.cgroup_fd = cgroup_fd,
-			.is_in_cgroup = &child.is_in_cgroup,
-			.slot = &spawner->board->slots[request->unit][request->slot],
-			.stack = spawner->stack},
-		ret_pidfd);
-	keep_failure(spawner, request->unit);
-	/* A child that shared our memory and was killed while it told what failed. */
-	event_discard();
-	/* Nothing of ours keeps a secret's file alive but who asked for this. */
-	if (child.shares_files && child.secret_fd >= 0)
-		(void)dup3(spawner->null_fd, child.secret_fd, O_CLOEXEC);
-	return r;
+	bool can_fly = request->may_fly && child_can_fly(spawner, unit, request);
+	return can_fly ? spawn_flying(spawner, request, cgroup_fd, ret_pidfd)
+		       : spawn_waited_for(spawner, request, cgroup_fd, ret_pidfd);
 }
 
 struct helper {

@@ -11,8 +11,9 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
 	       struct board *board);
 
 /*
- * Starts it, and returns when the program runs or its set-up has failed: every shape of the clone
- * has CLONE_VFORK (also the one without CLONE_VM), so Type=exec costs nothing. 0 with the slot
+ * Starts it, and returns when the program runs or its set-up has failed: CLONE_VFORK, so Type=exec
+ * costs nothing. A request that may fly returns before that where its unit asks for little; then a
+ * thousand services start on all processors there are, and not one after the other. 0 with the slot
  * filled by the kernel and *ret_pidfd owned by the caller (-EBADF where the kernel has none, or the
  * process is reaped already), or -errno when no process came to be.
  *
@@ -24,6 +25,9 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
  */
 int spawn_process(const struct spawner *spawner, const struct spawn_request *request,
 		  int *ret_pidfd);
+
+/* Waits until each child that flew runs its program or has failed, and says so. */
+void spawn_land(const struct spawner *spawner);
 
 /* One of holdfast's own programs. */
 struct spawn_help {

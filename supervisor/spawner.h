@@ -39,6 +39,7 @@ struct spawner {
 	/* BOARD_FAILURE_MAX bytes that are shared even with a child that is a copy of us (which has
 	 * no board): why it could not be set up. Empty before and after each spawn. */
 	char *failure;
+	struct flight *flights; /* for those that are not waited for */
 };
 
 /* What differs. */
@@ -56,5 +57,7 @@ struct spawn_request {
 	int32_t main_pid; /* for $MAINPID; 0: not set */
 	/* For ExecStop= and ExecStopPost= only: $SERVICE_RESULT, $EXIT_CODE, $EXIT_STATUS. */
 	const char *result, *exit_code, *exit_status;
+	/* The caller need not know whether the program runs: the child may go on by itself. */
+	bool may_fly;
 	int secret_fd; /* what holdfast-secrets filled for this unit; -EBADF: none */
 };

@@ -9,6 +9,7 @@
 #include "lib/sys.h"
 #include "supervisor/cgroup.h"
 #include "supervisor/outcome.h"
+#include "supervisor/spawn.h"
 
 static int stop_signal(const struct manager *m, uint32_t unit, const struct board_unit *record)
 {
@@ -91,6 +92,8 @@ static void kill_processes(const struct manager *m, uint32_t unit, const struct 
 
 	if (plan_unit(&m->plan, unit)->kill_mode == KILL_NONE)
 		return;
+	/* One that has just been cloned has no session yet. */
+	spawn_land(&m->spawner);
 	signal_processes(m, unit, record, signal);
 	if (signal == SIGKILL)
 		return;

@@ -70,6 +70,8 @@ static int spawn_command(struct manager *m, uint32_t unit, const struct board_un
 		.is_first = is_first_command(m, unit, record),
 		.run = record->started_us,
 		.main_pid = slot == SLOT_MAIN ? 0 : manager_pid(m, unit, SLOT_MAIN),
+		.may_fly = record->state == UNIT_START &&
+			   plan_unit(&m->plan, unit)->type != SERVICE_EXEC,
 		.secret_fd = manager_secret_fd(m, unit),
 	};
 

@@ -171,6 +171,11 @@ static void key_as(char *v)
 	bed.as_uid = number(v);
 }
 
+static void key_fly(char *v)
+{
+	bed.request.may_fly = number(v) != 0;
+}
+
 static void key_hold(char *v)
 {
 	bed.holds = number(v);
@@ -402,6 +407,7 @@ static const struct {
 	{"exit-status", key_exit_status},
 	{"as", key_as},
 	{"hold", key_hold},
+	{"fly", key_fly},
 	{"mask", key_mask},
 	{"ignored", key_ignored},
 	{"oom", key_oom},
@@ -550,6 +556,7 @@ static void supervise(int to)
 	errno = 0;
 	answer.r = bed.is_helper ? spawn_helper(&bed.spawner, &help, &pidfd)
 				 : spawn_process(&bed.spawner, &bed.request, &pidfd);
+	spawn_land(&bed.spawner);
 	answer.has_pidfd = pidfd >= 0;
 	answer.count = unit_count_processes(&bed.spawner, 0, *slot_of(0));
 	(void)!write(to, &answer, sizeof(answer));
@@ -742,6 +749,7 @@ static void spawn_for_ever(_Atomic uint32_t *begun)
 	become_supervisor();
 	for (;;) {
 		int pidfd = -EBADF;
+		bed.request.may_fly = !bed.request.may_fly;
 		bed.request.unit = (bed.request.unit + 1) % bed.n_units;
 		(*begun)++;
 		(void)spawn_process(&bed.spawner, &bed.request, &pidfd);

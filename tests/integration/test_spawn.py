@@ -569,6 +569,11 @@ def remove_cgroup(path):
 
 
 @unittest.skipUnless(harness.is_root(), "root only")
+class Flying(Common, Bed):
+    """Not waited for, where the unit asks for little: all is as if it had been."""
+    rung = ["fly=1"]
+
+
 class WithoutClone3(Common, Bed):
     """Docker's default profile: clone3 is missing, clone is not."""
     prefix = [ENOSYS, "clone3", "close_range", "--"]
