@@ -8,7 +8,9 @@
 #include "lib/cleanup.h"
 #include "lib/io.h"
 
-#define PF_KTHREAD 0x00200000 /* include/linux/sched.h */
+/* include/linux/sched.h */
+#define PF_FORKNOEXEC 0x00000040
+#define PF_KTHREAD    0x00200000
 
 int proc_parse_stat(const char *text, struct proc_stat *ret_stat)
 {
@@ -27,6 +29,7 @@ int proc_parse_stat(const char *text, struct proc_stat *ret_stat)
 		   &stat.system_ticks, &stat.threads, &stat.start_ticks, &stat.resident_pages) != 9)
 		return -EBADMSG;
 	stat.is_kernel = (flags & PF_KTHREAD) != 0;
+	stat.has_executed = (flags & PF_FORKNOEXEC) == 0;
 	*ret_stat = stat;
 	return 0;
 }

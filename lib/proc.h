@@ -14,7 +14,8 @@ struct proc_stat {
 	uint64_t user_ticks, system_ticks; /* sysconf(_SC_CLK_TCK) of them a second */
 	uint64_t start_ticks;		   /* since boot */
 	uint64_t resident_pages;
-	bool is_kernel; /* a thread of the kernel */
+	bool is_kernel;	   /* a thread of the kernel */
+	bool has_executed; /* a program, since it was cloned */
 };
 
 /* The text of a stat file. 0 or -EBADMSG. */

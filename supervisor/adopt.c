@@ -1,10 +1,14 @@
 #include "supervisor/adopt.h"
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/crash.h"
 #include "lib/event.h"
+#include "lib/fd.h"
+#include "lib/proc.h"
 #include "lib/sys.h"
 #include "supervisor/exits.h"
 #include "supervisor/goal.h"
@@ -59,13 +63,25 @@ static void open_pidfds(struct manager *m, uint32_t unit)
 	}
 }
 
+static bool has_executed(int32_t pid)
+{
+	CLEANUP(fd_closep) int proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct proc_stat stat;
+
+	return proc >= 0 && proc_read_stat(proc, pid, &stat) == 0 && stat.has_executed;
+}
+
 /* The kernel wrote the pid, and the predecessor died before it wrote the session. */
 static void adopt_session(struct manager *m, uint32_t unit, struct board_unit *record)
 {
 	int32_t pid = manager_pid(m, unit, SLOT_MAIN);
-	int32_t session = getsid(pid);
 
-	/* It is reaped, or has not come to setsid() yet, or keeps our terminal. */
+	if (record->session == pid)
+		return;
+	/* On its way to the program it will lead one, but may not have come to setsid() yet. */
+	int32_t session = has_executed(pid) ? getsid(pid) : pid;
+
+	/* It is reaped, or keeps our terminal. */
 	if (session <= 0 || session == getsid(0))
 		session = pid;
 	if (record->session == session)

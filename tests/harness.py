@@ -143,6 +143,13 @@ def descendants(pid):
     return found
 
 
+def program_of(pid):
+    """The path that it executes, or None: it has ended."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return os.readlink(f"/proc/{pid}/exe")
+    return None
+
+
 def child_named(pid, program):
     """The child of pid that runs program, or None."""
     for child in children(pid):

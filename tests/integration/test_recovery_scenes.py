@@ -200,7 +200,7 @@ class InTheMiddle(Scene):
                 self.signal_inside(run, "KILL", self.pid_of("a"))
                 self.await_note("a child", 2)
                 left = [p for p in harness.descendants(run.init)
-                        if os.readlink(f"/proc/{p}/exe") == instance.SERVICE]
+                        if harness.program_of(p) == instance.SERVICE]
                 self.assertEqual(len(left), 2, run.text)
                 self.assertEqual(run.stop(), 0)
 

@@ -189,6 +189,7 @@ static void test_stat_with_a_hostile_name(void **state)
 	assert_int_equal(stat.start_ticks, 1000);
 	assert_int_equal(stat.resident_pages, 25);
 	assert_false(stat.is_kernel);
+	assert_true(stat.has_executed);
 	assert_int_equal(proc_parse_stat("", &stat), -EBADMSG);
 	assert_int_equal(proc_parse_stat("1 (x", &stat), -EBADMSG);
 	assert_int_equal(proc_parse_stat("1 )x(", &stat), -EBADMSG);
