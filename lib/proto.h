@@ -14,6 +14,7 @@ enum proto_type {
 	PROTO_BOOTED,	 /* boot: everything was put; value: the stop budget in µs */
 	PROTO_FAILED,	 /* boot: value is the exit status; text says why */
 	PROTO_FORMAT,	 /* boot: value is the enum log_format of holdfast's own lines */
+	PROTO_UNITS,	 /* boot: value is how many units the plan is going to have */
 	PROTO_TYPE_COUNT
 };
 

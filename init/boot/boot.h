@@ -66,6 +66,9 @@ int boot_fail(struct boot *boot, int status, const char *format, ...)
 /* In which format our own lines are from here on, PID 1's too. */
 void boot_set_format(struct boot *boot, enum log_format format);
 
+/* PID 1 may make their pipes while we go on. */
+void boot_tell_units(struct boot *boot, size_t count);
+
 /* Adds a line to the protections: by which means a promise is kept here, and why not by a better
  * one (printf). */
 void boot_protect(struct boot *boot, const char *name, enum protection_level level,

@@ -137,6 +137,11 @@ void boot_set_format(struct boot *boot, enum log_format format)
 	(void)send_value(boot, PROTO_FORMAT, format);
 }
 
+void boot_tell_units(struct boot *boot, size_t count)
+{
+	(void)send_value(boot, PROTO_UNITS, count);
+}
+
 static const enum event_level protection_events[PROTECTION_COUNT] = {
 	[PROTECTION_FULL] = EVENT_INFO,
 	[PROTECTION_REDUCED] = EVENT_NOTICE,

@@ -446,7 +446,10 @@ static int load(struct boot *boot, struct request *request)
 		return status;
 	boot_set_format(boot, units_conf(boot->units)->log_format);
 	status = judge(boot);
-	return status == 0 ? files_preview(boot) : status;
+	if (status != 0)
+		return status;
+	boot_tell_units(boot, units_count(boot->units));
+	return files_preview(boot);
 }
 
 /* What is asked for outside, so that what goes wrong before the file is read has its format. */

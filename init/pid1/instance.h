@@ -81,6 +81,7 @@ struct instance {
 	struct journal *journal;
 	struct child children[ROLE_COUNT]; /* ROLE_INIT: our own fork that unmounts */
 	struct channel channel;
+	uint32_t n_unit_pipes; /* streams of units that have a pipe: those below this number */
 	enum event_format event_format; /* of what goes to the stderr that we were given */
 
 	int signal_fd, null_fd, error_fd; /* error_fd: the stderr that we were given */

@@ -270,14 +270,6 @@ static int put_events(struct instance *in)
 	return 0;
 }
 
-/* So that the service may open /dev/stdout again. A pipe is its maker's to begin with; UINT32_MAX
- * leaves it so. */
-static void give_pipe(int fd, uint32_t uid, uint32_t gid)
-{
-	if ((uid != UINT32_MAX && uid != geteuid()) || (gid != UINT32_MAX && gid != getegid()))
-		(void)fchown(fd, uid, gid);
-}
-
 static int put_pipe(struct instance *in, uint32_t stream, int ends[2])
 {
 	int r = store_put(in->store, STORE_PIPE_READ, stream, ends[0]);
@@ -289,7 +281,7 @@ static int put_pipe(struct instance *in, uint32_t stream, int ends[2])
 	return store_put(in->store, STORE_PIPE_WRITE, stream, ends[1]);
 }
 
-static int put_unit_pipe(struct instance *in, uint32_t stream, const struct plan_unit *unit)
+static int put_unit_pipe(struct instance *in, uint32_t stream)
 {
 	int ends[2];
 
@@ -297,7 +289,6 @@ static int put_unit_pipe(struct instance *in, uint32_t stream, const struct plan
 		return -errno;
 	/* Services expect writes that wait. */
 	(void)fcntl(ends[1], F_SETFL, 0);
-	give_pipe(ends[1], unit->uid, unit->gid);
 	return put_pipe(in, stream, ends);
 }
 
@@ -311,22 +302,48 @@ static int put_own_pipe(struct instance *in, uint32_t stream)
 	return put_pipe(in, stream, ends);
 }
 
+static void drop_pipe(struct instance *in, uint32_t stream)
+{
+	store_drop(in->store, STORE_PIPE_READ, stream);
+	store_drop(in->store, STORE_PIPE_WRITE, stream);
+}
+
+/* Up to the stream that end is not one of. */
+static int put_unit_pipes(struct instance *in, uint32_t end)
+{
+	int r = 0;
+
+	while (r == 0 && in->n_unit_pipes < end) {
+		r = put_unit_pipe(in, in->n_unit_pipes);
+		in->n_unit_pipes += r == 0;
+	}
+	return r;
+}
+
+void pack_units(struct instance *in, uint32_t n_units)
+{
+	(void)put_unit_pipes(in, stream_of_unit(n_units, STREAM_STDOUT));
+}
+
 static int put_pipes(struct instance *in)
 {
 	uint32_t n_units = plan_unit_count(&in->plan);
+	uint32_t end = stream_of_unit(n_units, STREAM_STDOUT);
 
+	int r = put_unit_pipes(in, end);
+	if (r < 0)
+		return r;
+	for (uint32_t stream = end; stream < in->n_unit_pipes; stream++)
+		drop_pipe(in, stream);
+	/* Nothing runs in a target. */
 	for (uint32_t i = 0; i < n_units; i++) {
-		const struct plan_unit *unit = plan_unit(&in->plan, i);
-		if (unit->kind == UNIT_TARGET)
-			continue;
-		for (uint32_t which = STREAM_STDOUT; which <= STREAM_STDERR; which++) {
-			int r = put_unit_pipe(in, stream_of_unit(i, which), unit);
-			if (r < 0)
-				return r;
-		}
+		for (uint32_t which = STREAM_STDOUT;
+		     plan_unit(&in->plan, i)->kind == UNIT_TARGET && which <= STREAM_STDERR;
+		     which++)
+			drop_pipe(in, stream_of_unit(i, which));
 	}
 	for (enum role role = ROLE_INIT; role < ROLE_COUNT; role++) {
-		int r = put_own_pipe(in, stream_of_role(n_units, role));
+		r = put_own_pipe(in, stream_of_role(n_units, role));
 		if (r < 0)
 			return r;
 	}

@@ -52,6 +52,7 @@ class Starts(instance.Case):
                               f"ExecStopPost={self.service('-e', '0', word='after')}\n"}
         run = self.instance(units, ["a.service"])
         run.wait_running()
+        self.wait_notes("main start")
         self.assertEqual(run.stop(), 0)
         notes = self.notes()
         self.assertEqual(notes[:2], ["pre1 run", "pre2 run"])

@@ -75,7 +75,7 @@ class WhileItIsDead(Scene):
         self.signal_inside(run, "USR1", self.pid_of("a"))
         self.await_note("a usr1")
         self.replace(run, pid)
-        run.wait_running()
+        self.await_note("b start")
         self.assertEqual(run.stop(), 0)
         self.assertEqual(sorted(self.notes()), ["a start", "a stop", "a usr1", "b start", "b stop"])
 

@@ -137,7 +137,8 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		return has_fd && (sender == ROLE_BOOT ? is_boots : is_of_supervisor);
 	if (type == PROTO_DROP)
 		return !has_fd && sender == ROLE_SUPERVISOR && is_of_supervisor;
-	if (type == PROTO_BOOTED || type == PROTO_FORMAT || type == PROTO_FAILED)
+	if (type == PROTO_BOOTED || type == PROTO_FORMAT || type == PROTO_UNITS ||
+	    type == PROTO_FAILED)
 		return !has_fd && sender == ROLE_BOOT && kind == 0;
 	return false; /* a second HELLO, and what has no name */
 }
@@ -179,6 +180,10 @@ static void test_packets_have_bounds(void **state)
 	p = packet(PROTO_FORMAT, 0, 0, LOG_RAW);
 	assert_true(channel_allows(&boot, &p, false));
 	p.value = LOG_FORMAT_COUNT;
+	assert_false(channel_allows(&boot, &p, false));
+	p = packet(PROTO_UNITS, 0, 0, PLAN_UNITS_MAX);
+	assert_true(channel_allows(&boot, &p, false));
+	p.value++;
 	assert_false(channel_allows(&boot, &p, false));
 	p = packet(PROTO_PUT, UINT32_MAX, 0, 0);
 	assert_false(channel_allows(&boot, &p, true));
