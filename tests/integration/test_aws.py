@@ -509,7 +509,7 @@ class Safety(Base):
         thread = threading.Thread(target=lambda: results.append(self.remote.run(("A", "ssm:x"))))
         thread.start()
         harness.wait_until(lambda: self.aws.counts().get("GetParameters"), "the call")
-        pid = self.helper()
+        pid = self.remote.helper()
         with open(f"/proc/{pid}/status", encoding="ascii") as f:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
         self.assertEqual((status["Uid"].split(), status["Gid"].split()), (["990"] * 4, ["990"] * 4))
@@ -525,18 +525,6 @@ class Safety(Base):
         self.aws.released.set()
         thread.join(harness.DEADLINE)
         self.assertEqual(results[0].status, 0, results[0].err)
-
-    def helper(self):
-        """The helper of this test, by what it has open."""
-        mine = f"/proc/{os.getpid()}/task/{os.getpid()}/children"
-        for entry in os.listdir("/proc"):
-            try:
-                if entry.isdigit() and os.readlink(f"/proc/{entry}/exe").endswith("holdfast-secrets-remote") and \
-                        os.stat(f"/proc/{entry}/fd/{self.remote.state}").st_ino == os.fstat(self.remote.state).st_ino:
-                    return int(entry)
-            except OSError:
-                continue
-        raise AssertionError(f"no helper runs ({mine})")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 import podman
 
+from network import Network
+from servers import dns
+from servers.aws import Aws, Parameter
+from servers.dns import Dns
+from servers.pki import Authority
+
 ns = podman.ns
 
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
@@ -405,6 +411,49 @@ class Needs(ContainerCase):
                 levels = {p["name"]: p["level"] for p in self.status(container)["protections"]}
                 self.assertEqual(levels["scratch"], "reduced")
                 self.assertEqual(container.stop(), 0)
+
+
+class Remote(ContainerCase):
+    """The same image and what images/remote adds: a secret over TLS, by the name of the service."""
+    UNIT = ("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/selfie\n[X-Holdfast]\n"
+            "Secret=DB ssm:db\nConfig=LEVEL ssm:level\n")
+
+    def build(self, authority):
+        context = f"{self.dir}/image"
+        os.makedirs(f"{context}/holdfast")
+        os.makedirs(f"{context}/root")
+        shutil.copy(f"{harness.BIN}/holdfast-secrets-remote", f"{context}/holdfast")
+        subprocess.run([f"{harness.ROOT}/images/remote", f"{context}/root"], check=True)
+        shutil.copy(authority.ca, f"{context}/root/etc/ssl/certs/ca-certificates.crt")
+        with open(f"{context}/Dockerfile", "w", encoding="utf-8") as f:
+            f.write(f"FROM {IMAGE}\nCOPY holdfast/ /usr/lib/holdfast/\nCOPY root/ /\n")
+        _podman.build("holdfast-remote", context)
+
+    def test_an_image_with_what_the_remote_program_needs(self):
+        authority = Authority(f"{self.dir}/pki")
+        self.build(authority)
+        network = Network(files={"/etc/resolv.conf": dns.CONF})
+        self.addCleanup(network.close)
+        self.addCleanup(network.run(Dns, {"ssm.eu-central-1.amazonaws.com": ["127.0.0.1"]}).close)
+        aws = network.run(Aws, authority, address=("127.0.0.1", 443),
+                          certificate=authority.issue("aws", "DNS:*.eu-central-1.amazonaws.com"))
+        self.addCleanup(aws.close)
+        aws.parameters = {"db": [Parameter("pl4nted-value", "SecureString")], "level": [Parameter("debug")]}
+        etc = f"{self.dir}/etc"
+        self.write("etc/units/web.service", self.UNIT)
+        self.write("etc/holdfast.conf", f"[Holdfast]\nUnits=web.service\n[Secrets]\nRegion={aws.region}\n"
+                   f"MetadataEndpoint={aws.metadata_url}\n")
+        for name, options in MAIN_RUNGS.items():
+            with self.subTest(rung=name):
+                container = network.run(_podman.run, "holdfast-remote", options=(
+                    *options, "--network", "host", "--volume", f"{etc}:/etc/holdfast:ro"))
+                self.addCleanup(container.remove)
+                container.wait_for("the instance is running")
+                me = next(line for line in container.lines() if "argv" in line)
+                env = dict(word.split("=", 1) for word in me["env"])
+                self.assertEqual((env["LEVEL"], env["DB"]), ("debug", "[secret]"))
+                self.assertEqual(container.stop(), 0)
+                self.assertNotIn("pl4nted", container.raw_log)
 
 
 if __name__ == "__main__":
