@@ -58,7 +58,7 @@ static void asm_close(struct secret *secret)
 
 struct want {
 	const struct asm_reference *reference;
-	bool is_done, is_known;
+	bool is_done, is_known, is_batched;
 };
 
 static bool texts_equal(const char *a, const char *b)
@@ -288,6 +288,7 @@ static void call_each(struct run *run, struct want *wants, size_t n, const char 
 			continue;
 		is_ready &= awscall_init(&calls[n_calls], &service, operation,
 					 body(wants[i].reference)) == 0;
+		calls[n_calls].region = wants[i].reference->region;
 		calls[n_calls++].context = &wants[i];
 	}
 	if (n_calls > 0 && make_calls(run, calls, n_calls, is_ready)) {
@@ -425,6 +426,7 @@ static void call_batches(struct run *run, struct want **list, size_t n)
 		is_ready &= awscall_init(&calls[i], &service, "BatchGetSecretValue",
 					 batch_body(list + first,
 						    MIN(n - first, (size_t)IDS_PER_CALL))) == 0;
+		calls[i].region = list[0]->reference->region;
 	}
 	if (make_calls(run, calls, n_calls, is_ready)) {
 		for (size_t i = 0; i < n_calls; i++) {
@@ -436,22 +438,34 @@ static void call_batches(struct run *run, struct want **list, size_t n)
 	finish_calls(calls, n_calls);
 }
 
+/* Of those from wants[first] on whose current version is wanted, the ones of its region. */
+static size_t list_region(struct want *wants, size_t first, size_t n, struct want **list)
+{
+	size_t n_list = 0;
+
+	for (size_t i = first; i < n; i++) {
+		if (!wants[i].is_done && !wants[i].is_batched && !wants[i].reference->stage &&
+		    str_equal(wants[i].reference->region, wants[first].reference->region)) {
+			wants[i].is_batched = true;
+			list[n_list++] = &wants[i];
+		}
+	}
+	return n_list;
+}
+
 static void fetch_batches(struct run *run, struct want *wants, size_t n)
 {
-	size_t n_list = 0, size;
+	size_t size;
 
-	if (state_get(&remote_state, STATE_NO_BATCH, &size))
-		return;
 	CLEANUP(secmem_freep) struct want **list = secmem_zalloc(n ? n : 1, sizeof(*list));
-	if (!list)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		if (!wants[i].is_done && !wants[i].reference->stage)
-			list[n_list++] = &wants[i];
+	for (size_t i = 0; list && i < n; i++) {
+		if (state_get(&remote_state, STATE_NO_BATCH, &size))
+			return;
+		/* For one the other call is as good, and everybody may make it. */
+		size_t n_list = list_region(wants, i, n, list);
+		if (n_list > 1)
+			call_batches(run, list, n_list);
 	}
-	/* For one the other call is as good, and everybody may make it. */
-	if (n_list > 1)
-		call_batches(run, list, n_list);
 }
 
 /* ---- has it changed? */

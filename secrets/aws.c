@@ -1,4 +1,5 @@
 #include "secrets/aws.h"
+#include "secrets/awsref.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -95,8 +96,8 @@ bool aws_learn_time(int64_t date)
 	event_with_i64("seconds", aws.offset_s);
 	event_emit(
 		EVENT_WARNING, "clock-skewed", NULL,
-		"the clock of this machine is %lld s off: calls are signed for the time that AWS "
-		"has",
+		"the clock of this machine is %lld s off: what AWS checks is signed for the time "
+		"that the service has",
 		(long long)-aws.offset_s);
 	return true;
 }
@@ -442,7 +443,7 @@ static enum secret_outcome find_region(struct run *run, struct strbuf *why)
 		}
 		region = text;
 	}
-	if (!endpoint_is_region(region) || !str_copy(aws.region, sizeof(aws.region), region)) {
+	if (!awsref_is_region(region) || !str_copy(aws.region, sizeof(aws.region), region)) {
 		strbuf_adds(why, "the region is no name of one: set AWS_REGION, as eu-central-1");
 		return SECRET_MALFORMED;
 	}

@@ -94,6 +94,11 @@ static bool host_of(const char *url, char *host, size_t size)
 	return true;
 }
 
+static const char *region_of(const struct awscall *call)
+{
+	return call->region && call->region[0] ? call->region : aws_region();
+}
+
 static int sign(struct awscall *call, const struct sign_header *headers, size_t n)
 {
 	char authorization[1024];
@@ -105,7 +110,7 @@ static int sign(struct awscall *call, const struct sign_header *headers, size_t 
 		.n_headers = n,
 		.body = call->body,
 		.body_length = call->http.body_length,
-		.region = aws_region(),
+		.region = region_of(call),
 		.service = call->service->endpoint->name,
 		.time = aws_now(),
 	};
@@ -243,7 +248,7 @@ static bool make_url(struct run *run, struct awscall *call)
 {
 	char host[HTTP_URL_MAX - 1];
 
-	if (!endpoint_url(run, call->service->endpoint, aws_region(), host, sizeof(host)))
+	if (!endpoint_url(run, call->service->endpoint, region_of(call), host, sizeof(host)))
 		return false;
 	(void)snprintf(call->url, sizeof(call->url), "%s/", host);
 	return true;

@@ -17,6 +17,7 @@ struct awscall {
 	struct http_call http;
 	const struct awscall_service *service;
 	const char *operation;	/* GetParameters */
+	const char *region;	/* borrowed; NULL or empty: aws_region() */
 	char *body;		/* owned */
 	char url[HTTP_URL_MAX]; /* of the service */
 	char error[128];	/* __type of a refusal, without what stands before '#' */

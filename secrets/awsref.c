@@ -4,6 +4,36 @@
 
 #include "secrets/secmem.h"
 
+bool awsref_is_region(const char *region)
+{
+	size_t length = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+	return length > 0 && length <= 40 && region[length] == '\0' && region[0] != '-';
+}
+
+/* The fourth part of an ARN: whoever asks in another region finds nothing. */
+static bool take_region(const char *name, char *region, struct strbuf *why)
+{
+	const char *at = str_starts(name, "arn:") ? name : NULL;
+
+	region[0] = '\0';
+	if (!at)
+		return true;
+	for (int i = 0; i < 3 && at; i++) {
+		at = strchr(at, ':');
+		at = at ? at + 1 : NULL;
+	}
+	size_t length = at ? strcspn(at, ":") : 0;
+	if (length < AWSREF_REGION_MAX && at && at[length] == ':') {
+		memcpy(region, at, length);
+		region[length] = '\0';
+	}
+	if (region[0] != '\0' && awsref_is_region(region))
+		return true;
+	strbuf_adds(why, "an ARN was expected to name a region: arn:aws:SERVICE:REGION:ACCOUNT:…");
+	return false;
+}
+
 /* ---- ssm: */
 
 /* The colon before version or label; of an ARN, none of the five that it has itself. */
@@ -43,6 +73,9 @@ bool ssm_parse(const char *rest, bool is_path, struct ssm_reference *ret_referen
 		strbuf_adds(why, "behind the name stands :VERSION or :LABEL");
 		return false;
 	}
+	struct ssm_reference reference = {0};
+	if (!take_region(rest, reference.region, why))
+		return false;
 	char *name = secmem_alloc(length + 2);
 	if (!name) {
 		strbuf_adds(why, "out of memory");
@@ -51,8 +84,9 @@ bool ssm_parse(const char *rest, bool is_path, struct ssm_reference *ret_referen
 	memcpy(name, rest, length + 1);
 	if (is_path && rest[length - 1] != '/')
 		memcpy(name + length, "/", 2);
-	*ret_reference = (struct ssm_reference){
-		.name = name, .length = selector ? (size_t)(selector - rest) : strlen(name)};
+	reference.name = name;
+	reference.length = selector ? (size_t)(selector - rest) : strlen(name);
+	*ret_reference = reference;
 	return true;
 }
 
@@ -113,6 +147,8 @@ bool asm_parse(const char *rest, struct asm_reference *ret_reference, struct str
 				 "version");
 		return false;
 	}
+	if (!take_region(rest, reference.region, why))
+		return false;
 	reference.id = copy_part(rest, (size_t)(id_end - rest));
 	if (hash)
 		reference.key = copy_part(hash + 1, (size_t)(key_end - hash - 1));

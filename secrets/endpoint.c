@@ -23,13 +23,6 @@ static const struct partition {
 	{"", "amazonaws.com", "api.aws", ""},
 };
 
-bool endpoint_is_region(const char *region)
-{
-	size_t length = strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-");
-
-	return length > 0 && length <= 40 && region[length] == '\0' && region[0] != '-';
-}
-
 static const struct partition *partition_of(const char *region)
 {
 	size_t i = 0;

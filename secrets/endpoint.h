@@ -14,9 +14,6 @@ struct endpoint_service {
 };
 extern const struct endpoint_service endpoint_ssm, endpoint_secretsmanager, endpoint_sts;
 
-/* Letters, digits and hyphens: it becomes part of a host's name. */
-bool endpoint_is_region(const char *region);
-
 /* The URL, without a slash at its end. False when it does not fit. */
 bool endpoint_url(const struct run *run, const struct endpoint_service *service, const char *region,
 		  char *url, size_t size);

@@ -81,6 +81,7 @@ struct batch {
 	const char *names[NAMES_PER_CALL];
 	size_t lengths[NAMES_PER_CALL]; /* without selectors */
 	size_t n;
+	const char *region; /* of all of them; empty: ours */
 };
 
 static bool batch_has(const struct batch *batch, const char *name)
@@ -95,6 +96,8 @@ static bool batch_has(const struct batch *batch, const char *name)
 /* One parameter in two versions: of these a call takes one. */
 static bool batch_takes(const struct batch *batch, const struct ssm_reference *reference)
 {
+	if (!str_equal(batch->region, reference->region))
+		return false;
 	for (size_t i = 0; i < batch->n; i++) {
 		if (batch->lengths[i] == reference->length &&
 		    memcmp(batch->names[i], reference->name, reference->length) == 0)
@@ -127,7 +130,7 @@ static size_t fill_batches(struct run *run, struct batch *batches, size_t per_ca
 		while (i < n && (batches[i].n >= per_call || !batch_takes(&batches[i], reference)))
 			i++;
 		if (i == n)
-			batches[n++] = (struct batch){0};
+			batches[n++] = (struct batch){.region = reference->region};
 		struct batch *batch = &batches[i];
 		batch->names[batch->n] = reference->name;
 		batch->lengths[batch->n++] = reference->length;
@@ -207,7 +210,7 @@ static void give_batch(struct run *run, const struct batch *batch, const cJSON *
 		}
 		run_fail(run, secret, SECRET_NOT_FOUND,
 			 "there is no such parameter in %s, or no such version of it",
-			 aws_region());
+			 batch->region[0] ? batch->region : aws_region());
 	}
 }
 
@@ -251,9 +254,11 @@ static void call_batches(struct run *run, struct batch *batches, struct awscall 
 	struct strbuf why;
 	bool is_ready = true;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		is_ready &= awscall_init(&calls[i], &service, "GetParameters",
 					 names_body(&batches[i])) == 0;
+		calls[i].region = batches[i].region;
+	}
 	strbuf_init(&why, text, sizeof(text));
 	enum secret_outcome outcome = is_ready ? awscall_run(run, calls, n, &why) : SECRET_FAILED;
 	if (!is_ready)

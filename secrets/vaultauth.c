@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "secrets/aws.h"
 #include "secrets/secmem.h"
 #include "secrets/vaultaws.h"
 #include "secrets/vaultref.h"
@@ -209,17 +210,14 @@ static enum secret_outcome login_outcome(const struct vault_call *call)
 				     : call->outcome;
 }
 
-static enum secret_outcome log_in(struct vault_session *session, struct strbuf *why)
+/* SECRET_OK when Vault was asked, whatever it has answered. */
+static enum secret_outcome ask_to_log_in(struct vault_session *session, struct vault_call *call,
+					 struct strbuf *why)
 {
 	const struct vault_conf *conf = session->client->conf;
-	CLEANUP(vault_call_finish) struct vault_call call = {0};
 	char path[VAULTREF_URL_MAX + 16], *body;
 	struct strbuf buf;
 
-	if (conf->auth_outcome != SECRET_OK) {
-		strbuf_adds(why, conf->auth_why);
-		return conf->auth_outcome;
-	}
 	enum secret_outcome outcome = login_bodies[conf->auth](session, &body, why);
 	if (outcome != SECRET_OK)
 		return outcome;
@@ -227,12 +225,39 @@ static enum secret_outcome log_in(struct vault_session *session, struct strbuf *
 	strbuf_adds(&buf, "auth/");
 	vaultref_escape(&buf, conf->mount);
 	strbuf_adds(&buf, "/login");
-	if (!vault_call_init(&call, session->client, "POST", path, body)) {
+	if (!vault_call_init(call, session->client, "POST", path, body)) {
 		strbuf_adds(why, "no memory");
 		return SECRET_FAILED;
 	}
-	call.token = "";
-	vault_call_run(&call, 1);
+	call->token = "";
+	vault_call_run(call, 1);
+	return SECRET_OK;
+}
+
+/* What Vault hands on to STS is signed for a time. STS does not answer us, but Vault's own clock is
+ * as good: by it ours is corrected, and the second try is signed for the right one. */
+static bool is_clock_wrong(const struct vault_session *session, const struct vault_call *call)
+{
+	return session->client->conf->auth == VAULT_AUTH_AWS &&
+	       (call->status == 400 || call->status == 403) && aws_learn_time(call->date);
+}
+
+static enum secret_outcome log_in(struct vault_session *session, struct strbuf *why)
+{
+	const struct vault_conf *conf = session->client->conf;
+	CLEANUP(vault_call_finish) struct vault_call call = {0};
+
+	if (conf->auth_outcome != SECRET_OK) {
+		strbuf_adds(why, conf->auth_why);
+		return conf->auth_outcome;
+	}
+	enum secret_outcome outcome = ask_to_log_in(session, &call, why);
+	if (outcome == SECRET_OK && is_clock_wrong(session, &call)) {
+		vault_call_finish(&call);
+		outcome = ask_to_log_in(session, &call, why);
+	}
+	if (outcome != SECRET_OK)
+		return outcome;
 	if (call.outcome != SECRET_OK) {
 		strbuf_addf(why, "logging in to Vault by %s%s%s: %s", vault_auth_names[conf->auth],
 			    conf->role ? " as role " : "", conf->role ? conf->role : "", call.why);

@@ -6,6 +6,7 @@
 #include "lib/cleanup.h"
 #include "lib/json.h"
 #include "secrets/aws.h"
+#include "secrets/awsref.h"
 #include "secrets/endpoint.h"
 #include "secrets/secmem.h"
 #include "secrets/sign.h"
@@ -32,7 +33,7 @@ static bool find_host(const char *region, struct strbuf *host)
 {
 	if (!region)
 		strbuf_adds(host, "sts.amazonaws.com");
-	else if (endpoint_is_region(region))
+	else if (awsref_is_region(region))
 		strbuf_addf(host, "sts.%s.amazonaws.com%s", region,
 			    str_starts(region, "cn-") ? ".cn" : "");
 	return host->length > 0 && !host->is_cut;

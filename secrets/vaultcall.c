@@ -219,6 +219,7 @@ static void settle(struct vault_call *call, struct http_call *http)
 
 	call->outcome = http->outcome;
 	call->status = http->status;
+	call->date = http->date;
 	if (http->outcome != SECRET_OK && http->status == 0) {
 		(void)str_copy(call->why, sizeof(call->why), http->why);
 		return;

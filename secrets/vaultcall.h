@@ -42,6 +42,7 @@ struct vault_call {
 	size_t reply_length;
 	cJSON *json;	/* its tree */
 	char *location; /* of a redirect; owned */
+	int64_t date;	/* Vault's, in Unix seconds; 0: it did not say */
 };
 
 /* Takes body (of secrets/secmem.h, may be NULL). path is copied. False: no memory. */

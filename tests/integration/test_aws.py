@@ -3,6 +3,7 @@
 refused, faults, refreshes, and what must not leak."""
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -82,6 +83,43 @@ class ParameterStore(Base):
         self.aws.parameters["/app/x"] = [Parameter("one"), Parameter("two")]
         arn = f"arn:aws:ssm:{self.aws.region}:111122223333:parameter/app/x"
         self.assertEqual(self.good(("A", f"ssm:{arn}"), ("B", f"ssm:{arn}:1")).values, {"A": "two", "B": "one"})
+
+    def host_asked_for(self, reference):
+        """Where the call would go, as a proxy is told."""
+        with socket.create_server(("127.0.0.1", 0)) as proxy:
+            proxy.settimeout(harness.DEADLINE)
+            asked = []
+
+            def take():
+                client = proxy.accept()[0]
+                with client:
+                    asked.append(client.recv(4096).split()[1].decode())
+
+            thread = threading.Thread(target=take)
+            thread.start()
+            self.remote.run(("A", reference), deadline_ms=300, AWS_ENDPOINT_URL=None,
+                            HTTPS_PROXY=f"http://127.0.0.1:{proxy.getsockname()[1]}")
+            thread.join()
+        return asked[0]
+
+    def test_an_arn_is_asked_for_in_its_region(self):
+        """Signed for it, in calls of their own, and at that region's endpoint where none is set."""
+        self.aws.regions["us-west-2"] = []
+        self.aws.parameters.update({"/app/x": [Parameter("one")], "/app/y": [Parameter("two")]})
+        self.aws.secrets.update(a=Secret("three"), b=Secret("four"))
+        arn = "arn:aws:{}:us-west-2:111122223333:{}"
+        items = [("A", "ssm:/app/x"), ("B", "ssm:" + arn.format("ssm", "parameter/app/x")),
+                 ("C", "ssm:" + arn.format("ssm", "parameter/app/y")),
+                 ("D", "asm:" + arn.format("secretsmanager", "secret:a")), ("E", "asm:b"),
+                 ("F", "asm:" + arn.format("secretsmanager", "secret:b"))]
+        self.assertEqual(self.good(*items).values, {"A": "one", "B": "one", "C": "two", "D": "three", "E": "four", "F": "four"})
+        self.assertEqual({name: sorted(asked) for name, asked in self.aws.regions.items()},
+                         {"eu-central-1": ["GetParameters", "GetSecretValue"],
+                          "us-west-2": ["BatchGetSecretValue", "GetParameters"]})
+        for reference in (items[1][1], items[3][1]):
+            self.assertRegex(self.host_asked_for(reference), r"^(ssm|secretsmanager)\.us-west-2\.amazonaws\.com:443$")
+        self.bad(78, ("A", "ssm:arn:aws:ssm::111122223333:parameter/x"), says="to name a region")
+        self.bad(78, ("A", "asm:arn:aws:secretsmanager:EU:111122223333:secret:x"), says="to name a region")
 
     def test_what_is_missing(self):
         self.aws.parameters["/app/x"] = [Parameter("one")]

@@ -578,6 +578,24 @@ class LoggingIn(VaultCase):
         self.refused(self.unit(self.item, settings=settings, environ=forged), 77, "403 from STS")
         self.refused(self.unit(self.item, settings={"HOLDFAST_VAULT_AUTH": "aws"}, environ=environ), 78, "VaultRole=")
 
+    def test_aws_iam_with_a_clock_that_is_wrong(self):
+        """What is signed for another time STS refuses: Vault's Date tells by how much, and the state remembers it."""
+        environ = self.aws()
+        settings = {"HOLDFAST_VAULT_AUTH": "aws", "HOLDFAST_VAULT_ROLE": "web"}
+        self.vault.advance(3600)
+        unit = self.unit(self.item, settings=settings, environ=environ)
+        result = unit.fetch()
+        self.assertEqual(result.values, {"A": "v"})
+        self.assertLess(abs(result.event("clock-skewed")["seconds"] - 3600), 60)
+        self.assertEqual(self.vault.count("auth/aws/login"), 2)
+        for token in self.vault.live_tokens():
+            token.is_revoked = True
+        unit.fetch()
+        self.assertEqual(self.vault.count("auth/aws/login"), 3)
+        # Another key is no clock's fault.
+        self.refused(self.unit(self.item, settings=settings, environ={**environ, "AWS_SECRET_ACCESS_KEY": "another"}), 77, "STS")
+        self.assertEqual(self.vault.count("auth/aws/login"), 5)
+
     def test_aws_iam_in_a_region(self):
         environ = self.aws(host="sts.eu-west-1.amazonaws.com")
         settings = {"HOLDFAST_VAULT_AUTH": "aws", "HOLDFAST_VAULT_ROLE": "web"}

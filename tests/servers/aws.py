@@ -198,7 +198,8 @@ class MetadataHandler(Handler):
 class Aws:
     def __init__(self, authority=None, region="eu-central-1", metadata_address=("127.0.0.1", 0), certificate=None,
                  address=("127.0.0.1", 0), versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)):
-        self.region, self.lock, self.released = region, threading.Lock(), threading.Event()
+        self.regions, self.here = {region: []}, threading.local()
+        self.home, self.lock, self.released = region, threading.Lock(), threading.Event()
         self.parameters, self.secrets, self.denied = {}, {}, set()
         self.keys = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}
         self.calls, self.metadata_calls, self.faults = [], [], []
@@ -255,6 +256,11 @@ class Aws:
         with self.lock:
             return dict(collections.Counter(call[0] for call in self.calls))
 
+    @property
+    def region(self):
+        """The one that the request of this thread was signed for."""
+        return getattr(self.here, "region", self.home)
+
     def forget(self):
         with self.lock:
             self.calls.clear()
@@ -297,8 +303,10 @@ class Aws:
         secret, token = self.keys[key]
         if request.headers.get("X-Amz-Security-Token") != token:
             raise Refused("UnrecognizedClientException")
-        if region != self.region:
+        if region not in self.regions:
             raise Refused("InvalidSignatureException", "Credential should be scoped to a valid region")
+        self.here.region = region
+        self.regions[region].append(request.headers["X-Amz-Target"].split(".")[-1])
         names = signed.split(";")
         if not {"host", "x-amz-date", "x-amz-target"} <= set(names) or names != sorted(names):
             raise Refused("IncompleteSignature")

@@ -15,6 +15,7 @@ token that made them; a renewal never goes beyond the maximum and says so in `wa
 works once; a request without X-Vault-Request is refused.
 """
 import base64
+import calendar
 import collections
 import contextlib
 import hashlib
@@ -415,6 +416,10 @@ class Vault:
                 raise Refused(400, "error validating X-Vault-AWS-IAM-Server-ID header: missing or wrong")
             if "x-vault-aws-iam-server-id" not in _signed_headers(headers):
                 raise Refused(400, "error validating X-Vault-AWS-IAM-Server-ID header: header wasn't signed")
+        signed = calendar.timegm(time.strptime({k.lower(): v for k, v in headers.items()}["x-amz-date"], "%Y%m%dT%H%M%SZ"))
+        if abs(signed - self.now()) > 300:
+            raise Refused(400, "error making upstream request: received error code 403 from STS: SignatureDoesNotMatch, "
+                               "Signature expired")
         if not verify_sts(url, headers, text, options["credentials"]):
             raise Refused(400, "error making upstream request: received error code 403 from STS")
 
@@ -525,6 +530,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_):
         pass
+
+    def date_time_string(self, timestamp=None):
+        return super().date_time_string(self.vault.now() if timestamp is None else timestamp)
 
     def handle_any(self):
         request = self.read_request()

@@ -90,10 +90,10 @@ static void test_endpoints_that_a_user_sets(void **state)
 	ENVIRONMENT("AWS_ENDPOINT_URL=https://b\0AWS_IGNORE_CONFIGURED_ENDPOINT_URLS=true");
 	assert_true(endpoint_url(&run, &endpoint_sts, "eu-west-1", url, sizeof(url)));
 	assert_string_equal(url, "https://sts.eu-west-1.amazonaws.com");
-	assert_true(endpoint_is_region("us-gov-west-1"));
+	assert_true(awsref_is_region("us-gov-west-1"));
 	for (const char *const *bad = (const char *const[]){"", "-a", "eu.west", "EU", "a/b", NULL};
 	     *bad; bad++)
-		assert_false(endpoint_is_region(*bad));
+		assert_false(awsref_is_region(*bad));
 }
 
 static void test_addresses_of_this_machine(void **state)
