@@ -101,7 +101,7 @@ int main(void)
 	const struct store_table *store;
 	sigset_t none;
 
-	event_init("holdfast-health", EVENT_JSON);
+	event_init("holdfast-health", EVENT_FOR_LOG);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	if (store_attach(ROLE_HEALTH, &store) < 0) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/json.h"
 #include "lib/str.h"
 
@@ -69,6 +70,8 @@ static void render_json(struct strbuf *buf, enum event_level level, const char *
 			const char *unit, const char *message)
 {
 	json_object_begin(buf);
+	if (format == EVENT_JSON)
+		json_add_time(buf, "ts", clock_wall_us());
 	json_add_string(buf, "level", event_level_names[level]);
 	json_add_string(buf, "event", event);
 	json_add_string(buf, "by", program);
@@ -104,7 +107,7 @@ void event_emit(enum event_level level, const char *event, const char *unit,
 	va_end(args);
 
 	strbuf_init(&buf, line, sizeof(line));
-	if (format != EVENT_JSON)
+	if (format == EVENT_PLAIN || format == EVENT_RAW)
 		render_plain(&buf, unit, message);
 	else
 		render_json(&buf, level, event, unit, message);

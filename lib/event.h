@@ -16,12 +16,16 @@ enum event_level { EVENT_DEBUG, EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_E
 
 extern const char *const event_level_names[EVENT_COUNT];
 
-/* In the order of lib/plan.h's enum log_format. Plain is `holdfast: msg`, as a person at a terminal
- * expects it; raw is the same of warnings and errors alone, beside a command's own output. */
-enum event_format { EVENT_JSON, EVENT_PLAIN, EVENT_RAW };
+/*
+ * How a line looks on the stderr that holdfast was given, in the order of lib/plan.h's enum
+ * log_format: JSON with its time; `holdfast: msg`, as a person at a terminal expects it; the same of
+ * warnings and errors alone, beside a command's own output. And how holdfast-log wants it, which adds
+ * time and seq and renders it.
+ */
+enum event_format { EVENT_JSON, EVENT_PLAIN, EVENT_RAW, EVENT_FOR_LOG };
 
 /* Once, at the start of main, and again when the format changes: the name of this program in every
- * line ("by"). name is borrowed. What goes to holdfast-log is always JSON: log renders it. */
+ * line ("by"). name is borrowed. */
 void event_init(const char *name, enum event_format format);
 
 /*

@@ -294,7 +294,7 @@ int main(void)
 {
 	static struct log log;
 
-	event_init("holdfast-log", EVENT_JSON);
+	event_init("holdfast-log", EVENT_FOR_LOG);
 	open_inputs(&log);
 	int had = enter_sandbox(&log);
 	open_capture(&log);

@@ -341,7 +341,7 @@ static int do_run(void)
 int main(int argc, char **argv)
 {
 	harden();
-	event_init(secrets_program.name, EVENT_JSON);
+	event_init(secrets_program.name, EVENT_FOR_LOG);
 	if (argc != 1) {
 		event_emit(EVENT_ERROR, "usage", NULL, "%s takes no arguments; holdfast starts it",
 			   argv[0]);

@@ -141,7 +141,7 @@ int main(void)
 {
 	static struct loop loop;
 
-	event_init("holdfast-supervisor", EVENT_JSON);
+	event_init("holdfast-supervisor", EVENT_FOR_LOG);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = loop_init(&loop);
 	if (r < 0) {

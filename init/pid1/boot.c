@@ -43,7 +43,7 @@ static void go_on(struct instance *in)
 
 	if (r == 0) {
 		/* From here on log reads what we say, and renders it. */
-		event_init("holdfast", EVENT_JSON);
+		event_init("holdfast", EVENT_FOR_LOG);
 		keeper_start(in);
 		return;
 	}

@@ -522,7 +522,7 @@ static void become_supervisor(void)
 	close_read_ends();
 	(void)dup2(bed.error_pipe, STDERR_FILENO);
 	limit_rights();
-	event_init("holdfast-supervisor", EVENT_JSON);
+	event_init("holdfast-supervisor", EVENT_FOR_LOG);
 	(void)madvise((void *)((uintptr_t)bed.board.header & ~(uintptr_t)4095), 4096,
 		      MADV_DONTFORK);
 	int r = spawn_init(&bed.spawner, &bed.plan, bed.store, &bed.board);

@@ -269,6 +269,8 @@ class Statuses(instance.Case):
                     run = self.instance(wrong, ["a.service"], env=env, conf=conf)
                     self.assertEqual(run.wait(), 78)
                     self.assertEqual(len(run.events()), len(run.text.splitlines()) * (log_format == "json"))
+                    for event in run.events():
+                        self.assertRegex(event["ts"], r"^20\d\d-\d\d-\d\dT[\d:.]{15}Z$")
                     self.assertEqual(run.text.count("a.service:2:11: "), 1, run.text)
                     self.assertEqual(run.text.count("exits with 78"), says_its_end)
 
