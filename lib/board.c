@@ -13,7 +13,7 @@
 #include "lib/plan.h"
 
 #define BOARD_MAGIC	  UINT64_C(0x647261626668)
-#define BOARD_VERSION	  2
+#define BOARD_VERSION	  3
 #define BOARD_SECRETS_MAX (1U << 20)
 
 const char *const board_phase_names[BOARD_PHASE_COUNT] = {

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/event.h"
+
 #define BOARD_TEXT_MAX	  96
 #define BOARD_FAILURE_MAX 512
 
@@ -261,6 +263,7 @@ struct board_header {
 	_Atomic uint32_t supervisor_starts;
 	struct board_manager_record manager;
 	struct board_failure failure;
+	struct event_box lines; /* the supervisor's own */
 };
 
 struct board {

@@ -30,6 +30,7 @@ static enum event_format format;
 static struct field fields[FIELDS_MAX];
 static size_t n_fields;
 static uint64_t n_lost;
+static struct event_box *held;
 
 void event_init(const char *name, enum event_format new_format)
 {
@@ -89,6 +90,64 @@ static void render_json(struct strbuf *buf, enum event_level level, const char *
 	json_object_end(buf);
 }
 
+/* At most PIPE_BUF bytes: all of them or none. */
+static bool put(const char *text, size_t size)
+{
+	return write(STDERR_FILENO, text, size) == (ssize_t)size;
+}
+
+static void put_line(const char *line, size_t size)
+{
+	if (put(line, size))
+		n_lost = 0;
+	else
+		n_lost++;
+}
+
+void event_hold(struct event_box *box)
+{
+	held = box;
+	if (held && atomic_load(&held->length) > sizeof(held->text))
+		atomic_store(&held->length, 0);
+}
+
+/* What a pipe that is full does not take stays in the box, for the next time. */
+void event_flush(void)
+{
+	int saved = errno;
+	uint32_t length = held ? atomic_load(&held->length) : 0;
+
+	if (length > 0 && put(held->text, length)) {
+		held->n_lines = 0;
+		atomic_store(&held->length, 0);
+	}
+	errno = saved;
+}
+
+static void empty_box(void)
+{
+	event_flush();
+	if (atomic_load(&held->length) == 0)
+		return;
+	n_lost += held->n_lines;
+	held->n_lines = 0;
+	atomic_store(&held->length, 0);
+}
+
+/* n_told: how many lost ones it tells of. */
+static void hold_line(enum event_level level, const char *line, size_t size, uint64_t n_told)
+{
+	if (size > sizeof(held->text) - atomic_load(&held->length))
+		empty_box();
+	uint32_t length = atomic_load(&held->length);
+	memcpy(held->text + length, line, size);
+	held->n_lines += 1 + (uint32_t)n_told;
+	n_lost -= n_told;
+	atomic_store(&held->length, length + (uint32_t)size);
+	if (level >= EVENT_WARNING)
+		event_flush();
+}
+
 void event_emit(enum event_level level, const char *event, const char *unit,
 		const char *text_format, ...)
 {
@@ -111,13 +170,14 @@ void event_emit(enum event_level level, const char *event, const char *unit,
 		render_plain(&buf, unit, message);
 	else
 		render_json(&buf, level, event, unit, message);
+	uint64_t n_told = n_lost;
 	n_fields = 0;
 	if (buf.length == sizeof(line) - 1)
 		buf.length--;
 	line[buf.length++] = '\n';
-	if (write(STDERR_FILENO, line, buf.length) == (ssize_t)buf.length)
-		n_lost = 0;
+	if (held)
+		hold_line(level, line, buf.length, n_told);
 	else
-		n_lost++;
+		put_line(line, buf.length);
 	errno = saved;
 }

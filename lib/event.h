@@ -10,6 +10,8 @@
  * description is ours and non-blocking: a line that does not fit is counted, and the count stands
  * in the next line that does ("lost"). Nothing here blocks, allocates or fails.
  */
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum event_level { EVENT_DEBUG, EVENT_INFO, EVENT_NOTICE, EVENT_WARNING, EVENT_ERROR, EVENT_COUNT };
@@ -41,3 +43,20 @@ void event_with_i64(const char *key, int64_t value);
 
 /* Forgets what was set for the next line. */
 void event_discard(void);
+
+/* Whole lines on their way to stderr. In memory that outlives its writer they do so too: who takes
+ * the box over writes them, and one that was just written may then be written twice. */
+struct event_box {
+	_Atomic uint32_t length;
+	uint32_t n_lines; /* that are lost if these are */
+	char text[PIPE_BUF];
+};
+
+/*
+ * From now on lines wait in the box, until it is full, one of them is a warning, or event_flush writes
+ * them in one piece: whoever says a thousand things at once wakes its reader a few times. The caller
+ * flushes before it waits for anything. The box is borrowed; NULL: each line is written at once again
+ * (for a fork, which has its parent's box but none of its lines).
+ */
+void event_hold(struct event_box *box);
+void event_flush(void);

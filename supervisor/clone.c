@@ -23,6 +23,7 @@
 #include <linux/types.h>
 
 #include "lib/crash.h"
+#include "lib/event.h"
 #include "lib/signals.h"
 #include "lib/sys.h"
 
@@ -98,13 +99,22 @@ static long start_shared(struct clone_arguments *arguments, size_t size,
 #endif
 }
 
+/* The copy has no board, where our lines wait (MADV_DONTFORK). */
+static int run_copy(void *argument)
+{
+	const struct clone_request *request = argument;
+
+	event_hold(NULL);
+	return request->run(request->argument);
+}
+
 static long start_copy(const struct clone_arguments *arguments, size_t size,
 		       const struct clone_request *request)
 {
 	long pid = syscall(SYS_clone3, arguments, size);
 
 	if (pid == 0)
-		_exit(request->run(request->argument));
+		_exit(run_copy((void *)(uintptr_t)request));
 	return pid < 0 ? -errno : pid;
 }
 
@@ -156,12 +166,14 @@ static long start_old(const struct clone_request *request, int *ret_pidfd)
 {
 	int flags = CLONE_PARENT | CLONE_VFORK | CLONE_PARENT_SETTID;
 
-	if (CLONE_CAN_SHARE && !request->is_copy)
+	bool is_shared = CLONE_CAN_SHARE && !request->is_copy;
+	if (is_shared)
 		flags |= CLONE_VM;
 	if (request->shares_files)
 		flags |= CLONE_FILES;
 	*request->is_in_cgroup = false;
-	int pid = clone(request->run, request->stack + CLONE_STACK_SIZE, flags, request->argument,
+	int pid = clone(is_shared ? request->run : run_copy, request->stack + CLONE_STACK_SIZE,
+			flags, is_shared ? request->argument : (void *)(uintptr_t)request,
 			(int32_t *)request->slot, NULL, NULL);
 	if (pid < 0)
 		return -errno;

@@ -88,6 +88,7 @@ static void settle(struct loop *loop)
 		instance_settle(m);
 	} while (m->queue_count > 0 && !m->must_stop_looking);
 	spawn_land(&m->spawner);
+	event_flush();
 }
 
 static void answer(struct loop *loop)
@@ -149,10 +150,14 @@ int main(void)
 			   "cannot take over plan, board and journal: %s", strerror(-r));
 		return EXIT_FAILURE;
 	}
+	/* First the lines that a predecessor did not come to write. */
+	event_hold(&loop.manager.board.header->lines);
+	event_flush();
 	/* A predecessor may have died between the last record and its own exit. */
 	if (board_peek_manager(&loop.manager.board)->phase == BOARD_STOPPED)
 		instance_tell_phase(&loop.manager);
 	else
 		loop_run(&loop);
+	event_flush();
 	return EXIT_SUCCESS;
 }
