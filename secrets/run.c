@@ -425,6 +425,35 @@ static void settle_names(struct run *run)
 	}
 }
 
+static const struct collect_value *winner_of(const struct run *run,
+					     const struct collect_value *value)
+{
+	for (uint32_t i = 0; i < run->values.count; i++) {
+		const struct collect_value *other = &run->values.values[i];
+		if (other->value && str_equal(other->name, value->name))
+			return other;
+	}
+	return NULL;
+}
+
+/* What is written down beats what a path brings, and a later path an earlier one: once, at the start. */
+static void tell_replaced(const struct run *run)
+{
+	for (uint32_t i = 0; i < run->values.count && run->request.head.operation == SECRETS_FETCH;
+	     i++) {
+		const struct collect_value *value = &run->values.values[i];
+		const struct collect_value *winner = value->value ? NULL : winner_of(run, value);
+		if (!winner || run->secrets[value->item].report->outcome != SECRET_OK)
+			continue;
+		const struct secretrequest_item *item = &run->secrets[winner->item].item;
+		event_with_string("name", value->name);
+		event_emit(EVENT_WARNING, "secret-replaced", run->request.head.unit,
+			   "%s gives way to %s: both are called %s",
+			   value->source ? value->source : value->name,
+			   winner->source ? winner->source : item->reference, value->name);
+	}
+}
+
 static uint32_t count_records(const char *data, size_t size)
 {
 	struct secretfile_record record;
@@ -508,6 +537,7 @@ static uint32_t deliver(struct run *run)
 int run_finish(struct run *run)
 {
 	settle_names(run);
+	tell_replaced(run);
 	uint32_t count = deliver(run);
 	size_t bytes = run->values.bytes;
 	int status = secret_outcome_status[run->outcome];

@@ -17,6 +17,8 @@
 #define CHILD_PATH_MAX	  4096
 #define CHILD_ARENA_SIZE  ((size_t)4 * 1024 * 1024)
 
+#define STATUS_CREDENTIALS 243 /* systemd.exec(5): EXIT_CREDENTIALS */
+
 struct child {
 	const struct spawner *spawner;
 	const struct spawn_request *request;

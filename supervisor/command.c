@@ -339,34 +339,51 @@ int command_add_fd(struct child *child, const char *name, int fd)
 
 /* Records for the environment are those that the plan delivers there, and those that it does not
  * name at all: they came by a path. */
-static bool is_for_environment(const struct child *child, const struct secretfile_record *record)
+static bool is_for_environment(const struct child *child, const struct secretfile_record *record,
+			       bool *ret_is_named)
 {
 	const struct plan *plan = child->spawner->plan;
 	struct plan_range range = child->unit->secrets;
-	bool is_named = false;
 
+	*ret_is_named = false;
 	for (uint32_t i = 0; i < range.count; i++) {
 		const struct plan_secret *secret = plan_secret(plan, range.first + i);
 		const char *name = plan_string(plan, secret->name);
 		if (strlen(name) != record->name_length ||
 		    memcmp(name, record->name, record->name_length) != 0)
 			continue;
+		*ret_is_named = true;
 		if (secret->delivery == SECRET_ENVIRONMENT)
 			return true;
-		is_named = true;
 	}
-	return !is_named;
+	return !*ret_is_named;
 }
 
-static void put(struct child *child, const char *assignment, size_t name_length)
+/* What a path brings nobody has written down: it replaces nothing that somebody has. */
+static int refuse_replacing(struct child *child, const struct secretfile_record *record)
+{
+	(void)snprintf(
+		child->text, sizeof(child->text),
+		"a SecretPath= brings %.*s, which Environment= or holdfast itself sets: name "
+		"that one with Secret=, or call one of them otherwise",
+		(int)record->name_length, record->name);
+	child->detail = child->text;
+	child->status = STATUS_CREDENTIALS;
+	return -EEXIST;
+}
+
+static int put(struct child *child, const struct secretfile_record *record, bool is_named)
 {
 	for (size_t i = 0; i < child->n_env; i++) {
-		if (strncmp(child->envp[i], assignment, name_length + 1) == 0) {
-			child->envp[i] = (char *)(uintptr_t)assignment;
-			return;
-		}
+		if (strncmp(child->envp[i], record->assignment, record->name_length + 1) != 0)
+			continue;
+		if (!is_named)
+			return refuse_replacing(child, record);
+		child->envp[i] = (char *)(uintptr_t)record->assignment;
+		return 0;
 	}
-	child->envp[child->n_env++] = (char *)(uintptr_t)assignment;
+	child->envp[child->n_env++] = (char *)(uintptr_t)record->assignment;
+	return 0;
 }
 
 static int add_secrets(struct child *child)
@@ -378,13 +395,16 @@ static int add_secrets(struct child *child)
 		int r = secretfile_next(child->secrets, child->secrets_size, &cursor, &record);
 		if (r <= 0)
 			return r;
-		if (!is_for_environment(child, &record))
+		bool is_named;
+		if (!is_for_environment(child, &record, &is_named))
 			continue;
 		if (!secretfile_is_text(&record)) {
 			child->detail = "a value has a zero byte in it, and so cannot stand there";
 			return -EINVAL;
 		}
-		put(child, record.assignment, record.name_length);
+		r = put(child, &record, is_named);
+		if (r < 0)
+			return r;
 	}
 }
 

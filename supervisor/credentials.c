@@ -28,8 +28,7 @@
 #define MFD_CLOEXEC	  1U
 #define MFD_ALLOW_SEALING 2U
 #endif
-#define STATUS_CREDENTIALS 243 /* systemd.exec(5): EXIT_CREDENTIALS */
-#define EXCHANGE	   2U  /* RENAME_EXCHANGE: renameat2(2) */
+#define EXCHANGE 2U /* RENAME_EXCHANGE: renameat2(2) */
 
 int credentials_map(struct child *child)
 {

@@ -156,6 +156,9 @@ class ParameterStore(Base):
         result = self.good(("C", "ssm:/own/c"), ("p", "ssm:/base/", ENVIRONMENT, PATH),
                            ("q", "ssm:/more", ENVIRONMENT, PATH))
         self.assertEqual(result.values, {"A": "/base/a", "B": "/more/b", "C": "/own/c"})
+        self.assertEqual(sorted(e["msg"] for e in result.events if e["event"] == "secret-replaced"),
+                         ["/base/b gives way to /more/b: both are called B", "/base/c gives way to ssm:/own/c: both are called C",
+                          "/more/c gives way to ssm:/own/c: both are called C"])
 
     def test_two_of_a_path_with_one_name_are_named(self):
         self.aws.parameters["/app/a-b"] = [Parameter("1")]

@@ -115,6 +115,21 @@ class SecretsLife(instance.Case):
         self.wait_notes("live start one", "live start two")
         self.assertEqual(whole.stop(), 0)
 
+    def test_a_path_replaces_no_variable_that_somebody_wrote_down(self):
+        """The fake program calls what it finds FOUND."""
+        _, ref = self.script("value=one")
+        path = ref.partition("#")[0]
+        for service in ("Environment=FOUND=mine\n", "PassEnvironment=FOUND\n"):
+            with self.subTest(service=service):
+                whole = self.start({"web.service": self.unit(f"SecretPath={path}", service=service)}, env={"FOUND": "given"})
+                self.assertEqual(whole.wait(), 243, whole.text)
+                self.assertIn("a SecretPath= brings FOUND, which Environment= or holdfast itself sets", whole.text)
+                self.assertEqual(self.notes(), [])
+        _, named = self.script("value=one", name="named")
+        whole = self.start({"web.service": self.unit(f"Secret=A {named}", service="Environment=A=mine\n")})
+        self.wait_notes("web start one")
+        self.assertEqual(whole.stop(), 0)
+
     # ---- beside the running unit
 
     def test_nobody_looks_without_being_told(self):
