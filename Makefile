@@ -48,14 +48,14 @@ holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick.c secrets/shared.c \
                              secrets/secmem.c secrets/address.c secrets/http.c \
-                             secrets/pace.c secrets/decode.c secrets/state.c lib/landlock.c \
+                             secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c lib/landlock.c \
                              secrets/certificate.c secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
                              secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \
                              secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c \
                              secrets/vaultaws.c $(SECRETS)
-holdfast-secrets-remote_LIBS := -lcurl -lcrypto -lcjson
+holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
@@ -163,16 +163,20 @@ endef
 $(foreach t,$(FUZZERS),$(eval $(call fuzz_rules,$(t))))
 
 # Helpers that tests run: tests/apps/x.c becomes build/release/apps/x (static, libc alone), linked
-# with the sources of ours that a line "TESTS: lib/a.c lib/b.c" names.
+# with the sources of ours that a line "TESTS: lib/a.c lib/b.c" names. One with a line "LIBS: -lcurl"
+# is the machine's own kind of program, and is in no image.
 APPS := $(patsubst tests/apps/%.c,%,$(wildcard tests/apps/*.c))
+HOST_APPS := $(patsubst tests/apps/%.c,%,$(shell grep -l '^/\* LIBS: ' tests/apps/*.c))
 define app_rules
 app_$(1)_SRCS := tests/apps/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/apps/$(1).c)
-$(B)/release/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/release/%.o)
+app_$(1)_LIBS := $$(shell sed -n 's,^/\* LIBS: *\([^*]*\).*,\1,p' tests/apps/$(1).c)
+app_$(1)_AS := $(if $(filter $(1),$(HOST_APPS)),host,release)
+$(B)/release/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/$$(app_$(1)_AS)/%.o)
 	@mkdir -p $$(@D)
-	$$(CC_release) $$(LF_release) -o $$@ $$^
+	$$(CC_$$(app_$(1)_AS)) $$(LF_$$(app_$(1)_AS)) -o $$@ $$^ $$(app_$(1)_LIBS)
 $(B)/asan/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/asan/%.o)
 	@mkdir -p $$(@D)
-	$$(CC_asan) $$(LF_asan) -o $$@ $$^
+	$$(CC_asan) $$(LF_asan) -o $$@ $$^ $$(app_$(1)_LIBS)
 endef
 $(foreach a,$(APPS),$(eval $(call app_rules,$(a))))
 
@@ -190,7 +194,8 @@ fuzz: $(FUZZERS:%=$(B)/fuzz/bin/%)
 	for f in $(FUZZERS); do c=tests/fuzz/corpus/$${f#fuzz_}; mkdir -p $$c $(B)/fuzz/new/$$f; \
 	  $(B)/fuzz/bin/$$f -max_total_time=$(FUZZ_SECONDS) $(B)/fuzz/new/$$f $$c; done
 
-bench: all $(APPS:%=$(B)/release/apps/%)
+bench: deps-bench
+	$(MAKE) all $(APPS:%=$(B)/release/apps/%)
 	for b in tests/bench/*.py; do echo "== $$b"; python3 $$b; done
 
 # The random part of the recovery tests, for long. CHAOS_SEED=N repeats a run.
@@ -208,9 +213,11 @@ clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
 
 deps:
 	tests/deps.sh
-.PHONY: deps-run
+.PHONY: deps-run deps-bench
 deps-run:
 	tests/deps.sh run
+deps-bench:
+	tests/deps.sh bench
 
 # ---------------------------------------------------------------- the demo image
 

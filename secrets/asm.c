@@ -277,12 +277,15 @@ static void call_each(struct run *run, struct want *wants, size_t n, const char 
 		      void (*settle)(struct run *run, struct want *want,
 				     const struct awscall *call))
 {
-	struct awscall *calls = make_room(run, n ? n : 1);
 	size_t n_calls = 0;
 	bool is_ready = true;
 
+	for (size_t i = 0; i < n; i++)
+		n_calls += !wants[i].is_done && is_wanted(&wants[i]);
+	struct awscall *calls = n_calls > 0 ? make_room(run, n_calls) : NULL;
 	if (!calls)
 		return;
+	n_calls = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (wants[i].is_done || !is_wanted(&wants[i]))
 			continue;
@@ -291,7 +294,7 @@ static void call_each(struct run *run, struct want *wants, size_t n, const char 
 		calls[n_calls].region = wants[i].reference->region;
 		calls[n_calls++].context = &wants[i];
 	}
-	if (n_calls > 0 && make_calls(run, calls, n_calls, is_ready)) {
+	if (make_calls(run, calls, n_calls, is_ready)) {
 		for (size_t i = 0; i < n_calls; i++)
 			settle(run, calls[i].context, &calls[i]);
 	}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <openssl/crypto.h>
+#include <openssl/ssl.h>
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -16,6 +17,7 @@
 #include "secrets/address.h"
 #include "secrets/pace.h"
 #include "secrets/secmem.h"
+#include "secrets/trust.h"
 
 #define TIMEOUT_MS	   10000U
 #define CONNECT_MS	   4000U
@@ -28,6 +30,7 @@
 static struct {
 	struct run *run;
 	CURLM *multi;
+	const char *ca_pem; /* whom its connections were checked against; NULL: the machine's CAs */
 	struct pace pace;
 	char origin[HTTP_ORIGIN_MAX]; /* whose pace it is: https://host:port */
 } http;
@@ -58,21 +61,28 @@ static void crypto_free(void *memory, const char *file, int line)
 	secmem_free(memory);
 }
 
+static int open_multi(void)
+{
+	http.multi = curl_multi_init();
+	if (!http.multi)
+		return -ENOMEM;
+	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS);
+	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_CONNECTIONS);
+	return 0;
+}
+
 int http_init(struct run *run)
 {
 	if (http.multi)
 		return 0;
+	secmem_init();
 	(void)CRYPTO_set_mem_functions(crypto_alloc, crypto_realloc, crypto_free);
 	if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, secmem_alloc, secmem_free, secmem_realloc,
 				 secmem_strdup, secmem_zalloc) != CURLE_OK)
 		return -ENOMEM;
-	http.multi = curl_multi_init();
-	if (!http.multi)
-		return -ENOMEM;
+	trust_init();
 	http.run = run;
-	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)HTTP_CONNECTIONS);
-	(void)curl_multi_setopt(http.multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HTTP_CONNECTIONS);
-	return 0;
+	return open_multi();
 }
 
 void http_finish(void)
@@ -81,6 +91,7 @@ void http_finish(void)
 		return;
 	(void)curl_multi_cleanup(http.multi);
 	http.multi = NULL;
+	trust_finish();
 	curl_global_cleanup();
 }
 
@@ -194,42 +205,83 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
-static int set_tls(struct http_call *call)
+static CURLcode use_store(CURL *easy, void *context, void *store)
+{
+	(void)easy;
+	SSL_CTX_set1_cert_store(context, store);
+	return CURLE_OK;
+}
+
+/* libcurl's own way: for each connection anew. */
+static int set_cas(struct http_call *call)
 {
 	const struct http_tls *tls = call->tls;
-	CURL *easy = call->easy;
 	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
 
-	(void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
-	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-	if (!tls)
+	if (!tls || !tls->ca_pem)
 		return 0;
-	if (tls->is_unverified) {
-		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-		(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+	blob.data = (void *)(uintptr_t)tls->ca_pem;
+	blob.len = tls->ca_length;
+	(void)curl_easy_setopt(call->easy, CURLOPT_CAINFO, NULL);
+	(void)curl_easy_setopt(call->easy, CURLOPT_CAPATH, NULL);
+	return curl_easy_setopt(call->easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK ? 0 : -EINVAL;
+}
+
+/* One store for all. A proxy that is spoken to over TLS would get it as well, and is checked against
+ * the machine's CAs; and a libcurl over another library than OpenSSL cannot take it. */
+static int set_trust(struct http_call *call)
+{
+	CURL *easy = call->easy;
+
+	if (call->has_tls_proxy ||
+	    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, use_store) != CURLE_OK)
+		return set_cas(call);
+	X509_STORE *store = trust_store(call->tls);
+	if (!store) {
+		(void)str_copy(call->why, sizeof(call->why),
+			       "what it is to be checked against has no certificate in it");
+		return -EINVAL;
 	}
-	if (tls->ca_pem) {
-		blob.data = (void *)(uintptr_t)tls->ca_pem;
-		blob.len = tls->ca_length;
-		(void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
-		(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
-		if (curl_easy_setopt(easy, CURLOPT_CAINFO_BLOB, &blob) != CURLE_OK)
-			return -EINVAL;
-	}
-	if (tls->certificate_pem) {
+	call->is_trust_whole = trust_is_whole(call->tls);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, store);
+	(void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
+	(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
+	return 0;
+}
+
+static int set_identity(struct http_call *call)
+{
+	const struct http_tls *tls = call->tls;
+	struct curl_blob blob = {.flags = CURL_BLOB_NOCOPY};
+
+	if (tls && tls->certificate_pem) {
 		blob.data = (void *)(uintptr_t)tls->certificate_pem;
 		blob.len = tls->certificate_length;
-		if (curl_easy_setopt(easy, CURLOPT_SSLCERT_BLOB, &blob) != CURLE_OK)
+		if (curl_easy_setopt(call->easy, CURLOPT_SSLCERT_BLOB, &blob) != CURLE_OK)
 			return -EINVAL;
 	}
-	if (tls->key_pem) {
+	if (tls && tls->key_pem) {
 		blob.data = (void *)(uintptr_t)tls->key_pem;
 		blob.len = tls->key_length;
-		if (curl_easy_setopt(easy, CURLOPT_SSLKEY_BLOB, &blob) != CURLE_OK)
+		if (curl_easy_setopt(call->easy, CURLOPT_SSLKEY_BLOB, &blob) != CURLE_OK)
 			return -EINVAL;
 	}
 	return 0;
+}
+
+static int set_tls(struct http_call *call)
+{
+	CURL *easy = call->easy;
+	bool is_verified = !call->tls || !call->tls->is_unverified;
+
+	call->is_trust_whole = true;
+	if (call->is_plain)
+		return 0;
+	(void)curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, is_verified ? 1L : 0L);
+	(void)curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, is_verified ? 2L : 0L);
+	int r = set_trust(call);
+	return r < 0 ? r : set_identity(call);
 }
 
 static void set_body(struct http_call *call)
@@ -240,6 +292,8 @@ static void set_body(struct http_call *call)
 		(void)curl_easy_setopt(easy, CURLOPT_POST, 1L);
 		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
 				       (curl_off_t)call->body_length);
+		/* The least there is: it is wiped in the end, whatever was in it. */
+		(void)curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 		(void)curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body);
 	}
 	if (call->method)
@@ -365,6 +419,7 @@ static bool set_target(struct http_call *call)
 		return false;
 	}
 	call->is_plain = target.is_plain;
+	call->has_tls_proxy = str_starts(target.proxy, "https:");
 	if (target.resolve[0] != '\0')
 		call->resolve = curl_slist_append(NULL, target.resolve);
 	if (target.connect_to[0] != '\0')
@@ -403,9 +458,13 @@ static void start(struct http_call *call)
 	if (!set_target(call))
 		return;
 	/* What comes by default: none of it is signed or wanted. */
-	if (http_header(call, "Accept", "*/*") < 0 || (call->prepare && call->prepare(call) < 0) ||
-	    set_tls(call) < 0) {
+	if (http_header(call, "Accept", "*/*") < 0 || (call->prepare && call->prepare(call) < 0)) {
 		give_up(call, SECRET_FAILED, call->why[0] ? NULL : "the call cannot be made ready");
+		return;
+	}
+	if (set_tls(call) < 0) {
+		give_up(call, SECRET_MALFORMED,
+			call->why[0] ? NULL : "its certificates cannot be used");
 		return;
 	}
 	set_body(call);
@@ -454,6 +513,11 @@ static void judge_failure(struct http_call *call, CURLcode code)
 	strbuf_init(&buf, call->why, sizeof(call->why));
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
+		/* Not for want of a CA that is trusted: nothing was sent yet, so that was no attempt. */
+		if (!call->is_trust_whole && trust_widen(call->tls)) {
+			call->attempts--;
+			return;
+		}
 		strbuf_addf(&buf, "its certificate cannot be trusted: %s", text);
 		give_up(call, SECRET_UNREACHABLE, NULL);
 		break;
@@ -573,12 +637,34 @@ static void choose_pace(const char *url)
 	pace_init(&http.pace, HTTP_CONNECTIONS);
 }
 
+/* Connections that were checked against other CAs are not used again: libcurl tells them apart by
+ * options that it has not got from us. */
+static bool choose_connections(const struct http_tls *tls)
+{
+	const char *ca_pem = tls ? tls->ca_pem : NULL;
+	CURLM *old = http.multi;
+
+	if (ca_pem == http.ca_pem)
+		return true;
+	if (open_multi() < 0) {
+		http.multi = old;
+		return false;
+	}
+	(void)curl_multi_cleanup(old);
+	http.ca_pem = ca_pem;
+	return true;
+}
+
 void http_run_list(struct http_call *const *calls, size_t n)
 {
 	int n_running;
 
 	if (n > 0)
 		choose_pace(calls[0]->url);
+	if (n > 0 && !choose_connections(calls[0]->tls)) {
+		for (size_t i = 0; i < n; i++)
+			give_up(calls[i], SECRET_FAILED, "out of memory");
+	}
 	for (;;) {
 		start_due(calls, n);
 		(void)curl_multi_perform(http.multi, &n_running);

@@ -77,7 +77,7 @@ struct http_call {
 	char error[CURL_ERROR_SIZE];
 	uint64_t due_us;
 	size_t reply_room;
-	bool is_done, is_flying, is_plain, is_too_large;
+	bool is_done, is_flying, is_plain, is_too_large, has_tls_proxy, is_trust_whole;
 };
 
 /* Once, in prepare(): loads libcurl with memory that is wiped. 0 or -errno. Idempotent. */

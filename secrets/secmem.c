@@ -1,14 +1,27 @@
 #include "secrets/secmem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define KEEP_BYTES (32 << 20) /* the most that glibc takes for a threshold */
+#define GROW_BYTES (256 << 10)
 
 /* In front of each block, and as large as malloc(3) aligns. */
 union head {
 	size_t size;
 	max_align_t align;
 };
+
+void secmem_init(void)
+{
+	/* What was given back is used again and never returned to the kernel while we live: a page
+	 * that comes anew costs more than all that is done with it, and there are few of them. */
+	(void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+	(void)mallopt(M_MMAP_THRESHOLD, KEEP_BYTES);
+	(void)mallopt(M_TOP_PAD, GROW_BYTES);
+}
 
 static union head *head_of(void *memory)
 {

@@ -6,6 +6,8 @@
  */
 #include <stddef.h>
 
+/* Once, before anything large: tells malloc(3) to keep what it is given back. */
+void secmem_init(void);
 /* As malloc(3), calloc(3), realloc(3), strdup(3) and free(3). */
 void *secmem_alloc(size_t size);
 void *secmem_zalloc(size_t count, size_t size);

@@ -13,6 +13,23 @@
 
 struct state remote_state;
 
+/* The file as a text of at most max bytes; NULL when it has more, or cannot be read. */
+static char *read_text(int fd, size_t max, size_t *ret_length)
+{
+	CLEANUP(secmem_freep) char *data = secmem_alloc(max + 2);
+
+	if (!data || lseek(fd, 0, SEEK_SET) < 0)
+		return NULL;
+	ssize_t n = io_read_full(fd, data, max + 1);
+	if (n < 0 || (size_t)n > max)
+		return NULL;
+	data[n] = '\0';
+	char *result = data;
+	data = NULL;
+	*ret_length = (size_t)n;
+	return result;
+}
+
 char *remote_read_file(const char *path, size_t max, size_t *ret_length, struct strbuf *why)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
@@ -23,15 +40,15 @@ char *remote_read_file(const char *path, size_t max, size_t *ret_length, struct 
 			    strerror(errno));
 		return NULL;
 	}
-	CLEANUP(secmem_freep) char *data = secmem_alloc(max + 2);
-	ssize_t n = S_ISREG(st.st_mode) && data ? io_read_full(fd, data, max + 1) : -EINVAL;
-	if (n < 0 || (size_t)n > max) {
-		strbuf_addf(why, "%s is no file of at most %zu bytes", path, max);
-		return NULL;
+	char *text = NULL;
+	if (S_ISREG(st.st_mode)) {
+		/* Room for what it has and no more: what is never used is wiped as well. It may have
+		 * grown meanwhile, or be of a kind whose size is not said. */
+		text = read_text(fd, MIN((size_t)st.st_size, max), ret_length);
+		if (!text)
+			text = read_text(fd, max, ret_length);
 	}
-	data[n] = '\0';
-	char *result = data;
-	data = NULL;
-	*ret_length = (size_t)n;
-	return result;
+	if (!text)
+		strbuf_addf(why, "%s is no file of at most %zu bytes", path, max);
+	return text;
 }

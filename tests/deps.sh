@@ -2,6 +2,7 @@
 # Installs from Debian's packages what building and testing need, and only what is missing:
 #   tests/deps.sh        for make check
 #   tests/deps.sh run    for make run, which needs much less
+#   tests/deps.sh bench  for make bench: what it measures beside holdfast as well
 set -euo pipefail
 packages=(
 	gcc libc6-dev linux-libc-dev musl-tools musl-dev libseccomp-dev
@@ -18,6 +19,7 @@ packages=(
 	podman crun uidmap busybox-static
 	prometheus
 )
+[ "${1-}" = bench ] && packages+=(awscli nginx-light wrk)
 missing=()
 for p in "${packages[@]}"; do
 	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$p")

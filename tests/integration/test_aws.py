@@ -4,6 +4,7 @@ refused, faults, refreshes, and what must not leak."""
 import ctypes
 import os
 import socket
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -528,6 +529,60 @@ class Faults(Base):
                 self.aws.faults.clear()
                 self.aws.fault("GetParameters", kind="status", status=200, body=body, times=9)
                 self.bad(status, ("A", "ssm:x"), deadline_ms=500)
+
+
+class MachineCas(Base):
+    """Without AWS_CA_BUNDLE=: the CAs where libcurl was built to look, in a mount namespace of their own."""
+
+    def machine(self, in_bundle, in_folder, hashes):
+        """A folder as /etc/ssl/certs: whose CAs its bundle has, and whose it has by their hash."""
+        folder = tempfile.mkdtemp(dir=self.dir)
+        os.chmod(folder, 0o755)
+        with open(f"{folder}/ca-certificates.crt", "w", encoding="ascii") as bundle:
+            for ca in in_bundle:
+                with open(ca, encoding="ascii") as f:
+                    bundle.write(f.read())
+        for i, ca in enumerate(in_folder):
+            shutil.copy(ca, f"{folder}/{i}.pem")
+        if hashes:
+            subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+        return folder
+
+    def fetch_on(self, machine):
+        results = []
+
+        def inside():
+            libc = ctypes.CDLL(None, use_errno=True)
+            if libc.unshare(0x00020000) != 0:
+                raise OSError(ctypes.get_errno(), "unshare")
+            subprocess.run(f"mount --make-rprivate / && mount --bind {machine} /etc/ssl/certs", shell=True, check=True)
+            results.append(self.remote.run(("A", "ssm:x"), AWS_CA_BUNDLE=None))
+        thread = threading.Thread(target=inside)
+        before = self.aws.api.accepted
+        thread.start()
+        thread.join(harness.DEADLINE)
+        return results[0], self.aws.api.accepted - before
+
+    def test_by_hash_in_the_bundle_in_both_and_in_neither(self):
+        self.aws.parameters["x"] = [Parameter("v")]
+        ours = self.authority.ca
+        others = Authority(f"{self.dir}/others", "others").ca
+        for in_bundle, in_folder, hashes, handshakes in (
+                ([others], [ours, others], True, 1),    # by its hash, and the bundle is not read
+                ([others, ours], [], False, 1),         # an image that has the bundle alone
+                ([others, ours], [others], True, 2)):   # what the folder does not have the bundle may
+            with self.subTest(in_bundle=in_bundle, in_folder=in_folder):
+                result, accepted = self.fetch_on(self.machine(in_bundle, in_folder, hashes))
+                self.assertEqual((result.status, result.values, accepted), (0, {"A": "v"}, handshakes), result.err)
+                self.assertEqual(result.report.retries, 0)
+        for hashes in (True, False):
+            result, _ = self.fetch_on(self.machine([others], [others], hashes))
+            self.assertEqual((result.status, result.raw), (69, b""), result.err)
+            self.assertIn("cannot be trusted", result.err)
+        self.assertEqual(self.aws.counts(), {"GetParameters": 3})
+
+    def test_a_bundle_without_a_certificate_is_said(self):
+        self.bad(78, ("A", "ssm:x"), says="no certificate in it", AWS_CA_BUNDLE=self.write("empty.pem", "nothing\n"))
 
 
 class Safety(Base):

@@ -33,7 +33,8 @@ NEEDED = {
     "build/release/bin/holdfast-secrets": set(),
     "build/release/bin/holdfastctl": set(),
     # Beside the image's, for units with secrets of a service: TLS, HTTP and JSON.
-    "build/release/bin/holdfast-secrets-remote": {"libc.so.6", "libcurl.so.4", "libcrypto.so.3", "libcjson.so.1"},
+    "build/release/bin/holdfast-secrets-remote": {"libc.so.6", "libcurl.so.4", "libssl.so.3", "libcrypto.so.3",
+                                              "libcjson.so.1"},
     "build/host/bin/holdfast-check": {"libc.so.6"},
     "build/host/bin/holdfast-explain": {"libc.so.6", "libcjson.so.1"},
 }
