@@ -391,6 +391,9 @@ static void settle_batch(struct run *run, struct want **wants, size_t n, const s
 	struct strbuf why;
 	cJSON *reply = NULL;
 
+	/* Its quota is a hundredth of the single calls': what waits for it waits for nothing. */
+	if (call->is_throttled)
+		return;
 	strbuf_init(&why, text, sizeof(text));
 	enum secret_outcome outcome = awscall_result(call, &reply, &why);
 	if (outcome == SECRET_OK) {
@@ -430,6 +433,7 @@ static void call_batches(struct run *run, struct want **list, size_t n)
 					 batch_body(list + first,
 						    MIN(n - first, (size_t)IDS_PER_CALL))) == 0;
 		calls[i].region = list[0]->reference->region;
+		calls[i].has_other_way = true;
 	}
 	if (make_calls(run, calls, n_calls, is_ready)) {
 		for (size_t i = 0; i < n_calls; i++) {

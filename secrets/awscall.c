@@ -173,14 +173,15 @@ static void note_error(struct awscall *call)
 
 static void say_throttled(const struct awscall *call)
 {
-	static bool is_said;
+	static bool is_said[2];
 
-	if (is_said)
+	if (is_said[call->has_other_way])
 		return;
-	is_said = true;
-	event_emit(EVENT_WARNING, "secrets-throttled", NULL,
-		   "%s slows %s down (%s): it is asked again, later each time",
-		   call->service->endpoint->name, call->operation, call->error);
+	is_said[call->has_other_way] = true;
+	event_emit(EVENT_WARNING, "secrets-throttled", NULL, "%s slows %s down (%s): %s",
+		   call->service->endpoint->name, call->operation, call->error,
+		   call->has_other_way ? "what it is for is asked for one by one"
+				       : "it is asked again, later each time");
 }
 
 static enum http_verdict judge(struct http_call *http)
@@ -193,7 +194,8 @@ static enum http_verdict judge(struct http_call *http)
 		say_throttled(call);
 		strbuf_init(&buf, http->why, sizeof(http->why));
 		strbuf_addf(&buf, "it answered %s (status %d)", call->error, http->status);
-		return HTTP_RETRY;
+		call->is_throttled = true;
+		return call->has_other_way ? HTTP_OVER : HTTP_RETRY;
 	}
 	if (!call->has_corrected_time &&
 	    is_one_of(call->error, time_errors, ARRAY_COUNT(time_errors)) &&

@@ -22,6 +22,8 @@ struct awscall {
 	char url[HTTP_URL_MAX]; /* of the service */
 	char error[128];	/* __type of a refusal, without what stands before '#' */
 	bool has_corrected_time;
+	bool has_other_way; /* the caller's: when it is slowed down it is over, and is_throttled */
+	bool is_throttled;
 	void *context; /* the caller's */
 };
 

@@ -205,6 +205,11 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
+static const char *ca_of(const struct http_tls *tls)
+{
+	return tls ? tls->ca_pem : NULL;
+}
+
 static CURLcode use_store(CURL *easy, void *context, void *store)
 {
 	(void)easy;
@@ -236,13 +241,13 @@ static int set_trust(struct http_call *call)
 	if (call->has_tls_proxy ||
 	    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, use_store) != CURLE_OK)
 		return set_cas(call);
-	X509_STORE *store = trust_store(call->tls);
+	X509_STORE *store = trust_store(ca_of(call->tls), call->tls ? call->tls->ca_length : 0);
 	if (!store) {
 		(void)str_copy(call->why, sizeof(call->why),
 			       "what it is to be checked against has no certificate in it");
 		return -EINVAL;
 	}
-	call->is_trust_whole = trust_is_whole(call->tls);
+	call->is_trust_whole = trust_is_whole(ca_of(call->tls));
 	(void)curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, store);
 	(void)curl_easy_setopt(easy, CURLOPT_CAINFO, NULL);
 	(void)curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -497,6 +502,11 @@ static void judge_reply(struct http_call *call)
 		call->is_done = true;
 		return;
 	}
+	if (verdict == HTTP_OVER) {
+		call->outcome = SECRET_OK;
+		call->is_done = true;
+		return;
+	}
 	if (call->why[0] == '\0') {
 		struct strbuf buf;
 		strbuf_init(&buf, call->why, sizeof(call->why));
@@ -514,7 +524,7 @@ static void judge_failure(struct http_call *call, CURLcode code)
 	switch (code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 		/* Not for want of a CA that is trusted: nothing was sent yet, so that was no attempt. */
-		if (!call->is_trust_whole && trust_widen(call->tls)) {
+		if (!call->is_trust_whole && trust_widen(ca_of(call->tls))) {
 			call->attempts--;
 			return;
 		}
@@ -641,7 +651,7 @@ static void choose_pace(const char *url)
  * options that it has not got from us. */
 static bool choose_connections(const struct http_tls *tls)
 {
-	const char *ca_pem = tls ? tls->ca_pem : NULL;
+	const char *ca_pem = ca_of(tls);
 	CURLM *old = http.multi;
 
 	if (ca_pem == http.ca_pem)

@@ -25,6 +25,7 @@
 enum http_verdict {
 	HTTP_FINAL, /* this is the answer, good or bad */
 	HTTP_RETRY, /* later: the server is busy or broken */
+	HTTP_OVER,  /* no answer, and it is not asked again: its caller has another way */
 	HTTP_AGAIN, /* at once: something was put right. Whoever says so bounds it */
 };
 

@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <string.h>
 
+#include <curl/curl.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -85,7 +86,7 @@ static bool add_bundle(X509_STORE *store)
 	return is_read;
 }
 
-static bool fill(struct trusted *trusted, const struct http_tls *tls)
+static bool fill(struct trusted *trusted, size_t length)
 {
 	X509_STORE *store = trusted->store;
 
@@ -94,7 +95,7 @@ static bool fill(struct trusted *trusted, const struct http_tls *tls)
 		return false;
 	if (trusted->pem) {
 		trusted->is_whole = true;
-		return add_pem(store, trusted->pem, tls->ca_length);
+		return add_pem(store, trusted->pem, length);
 	}
 	if (trust.folder && X509_STORE_load_path(store, trust.folder) == 1)
 		return true;
@@ -103,21 +104,24 @@ static bool fill(struct trusted *trusted, const struct http_tls *tls)
 	return true;
 }
 
-static struct trusted *find(const struct http_tls *tls)
+static struct trusted *find(const char *ca_pem)
 {
-	const char *pem = tls ? tls->ca_pem : NULL;
-
 	for (size_t i = 0; i < trust.n; i++) {
-		if (trust.stores[i].pem == pem)
+		if (trust.stores[i].pem == ca_pem)
 			return &trust.stores[i];
 	}
+	return NULL;
+}
+
+static struct trusted *make(const char *ca_pem, size_t length)
+{
 	if (trust.n == STORES_MAX)
 		return NULL;
 	struct trusted *fresh = &trust.stores[trust.n];
-	*fresh = (struct trusted){.pem = pem, .store = X509_STORE_new()};
+	*fresh = (struct trusted){.pem = ca_pem, .store = X509_STORE_new()};
 	if (!fresh->store)
 		return NULL;
-	if (!fill(fresh, tls)) {
+	if (!fill(fresh, length)) {
 		X509_STORE_free(fresh->store);
 		return NULL;
 	}
@@ -125,26 +129,31 @@ static struct trusted *find(const struct http_tls *tls)
 	return fresh;
 }
 
-X509_STORE *trust_store(const struct http_tls *tls)
+X509_STORE *trust_store(const char *ca_pem, size_t length)
 {
-	struct trusted *trusted = find(tls);
+	struct trusted *trusted = find(ca_pem);
 
+	if (!trusted)
+		trusted = make(ca_pem, length);
 	return trusted ? trusted->store : NULL;
 }
 
-bool trust_is_whole(const struct http_tls *tls)
+bool trust_is_whole(const char *ca_pem)
 {
-	const struct trusted *trusted = find(tls);
+	const struct trusted *trusted = find(ca_pem);
 
 	return !trusted || trusted->is_whole;
 }
 
-bool trust_widen(const struct http_tls *tls)
+bool trust_widen(const char *ca_pem)
 {
-	struct trusted *trusted = find(tls);
+	struct trusted *trusted = find(ca_pem);
 
-	if (!trusted || trusted->is_whole)
-		return trusted;
+	if (!trusted)
+		return false;
+	/* Another connection of the same round has read it: this one was checked without. */
+	if (trusted->is_whole)
+		return true;
 	trusted->is_whole = true;
 	return add_bundle(trusted->store);
 }

@@ -9,19 +9,18 @@
  * does not lead to one that is trusted: what is trusted is both, as libcurl has it.
  */
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <openssl/x509.h>
-
-#include "secrets/http.h"
 
 /* Once, while all files can be seen. */
 void trust_init(void);
 void trust_finish(void);
 
-/* The store for tls (NULL: the machine's CAs), borrowed until trust_finish. NULL: its CAs cannot be
- * read, or there is no memory. */
-X509_STORE *trust_store(const struct http_tls *tls);
-/* Whether all that there is for tls has been read, and so there is nothing left to be tried. */
-bool trust_is_whole(const struct http_tls *tls);
-/* Reads it. False: it is as it was. */
-bool trust_widen(const struct http_tls *tls);
+/* The store of the CAs in ca_pem (NULL: the machine's), which is borrowed and tells the stores apart;
+ * borrowed until trust_finish. NULL: there is no certificate in it, or no memory. */
+X509_STORE *trust_store(const char *ca_pem, size_t length);
+/* Whether all that there is of these CAs has been read, and so there is nothing left to be tried. */
+bool trust_is_whole(const char *ca_pem);
+/* Reads it. False: there is nothing more, or it cannot be read. */
+bool trust_widen(const char *ca_pem);

@@ -14,7 +14,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 from remote import CONFIG, ENVIRONMENT, FD, FILE, OPTIONAL, PATH, REFRESH, Remote
-from servers.aws import Aws, Parameter, Secret
+from servers.aws import Aws, Bucket, Parameter, Secret
 from servers.pki import Authority
 
 PLANTED = "pl4nted-Kae7Oovo-value"
@@ -260,6 +260,50 @@ class SecretsManager(Base):
         self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 2})
         self.good(*items)
         self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 4})
+
+
+    def batch(self):
+        self.aws.secrets.update({f"s{i}": Secret(f"v{i}") for i in range(5)})
+        return [(f"S{i}", f"asm:s{i}") for i in range(5)], {f"S{i}": f"v{i}" for i in range(5)}
+
+    def test_a_batch_that_is_slowed_down_gives_way_to_single_calls_at_once(self):
+        """Batches have a hundredth of the single calls' quota: waiting for it helps nobody."""
+        items, values = self.batch()
+        self.aws.fault("BatchGetSecretValue", type="ThrottlingException", times=99)
+        result = self.good(*items)
+        self.assertEqual((result.values, result.report.retries), (values, 0))
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 5})
+        self.assertIn("one by one", result.event("secrets-throttled")["msg"])
+        # It is no refusal: the next run tries it again.
+        self.aws.faults.clear()
+        self.aws.forget()
+        self.assertEqual(self.good(*items).values, values)
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1})
+
+    def test_single_calls_after_a_batch_keep_the_pace(self):
+        items, values = self.batch()
+        for operation in ("BatchGetSecretValue", "GetSecretValue"):
+            self.aws.fault(operation, type="ThrottlingException")
+        result = self.good(*items)
+        self.assertEqual((result.values, result.report.retries), (values, 1))
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 6})
+
+    def test_a_batch_that_fails_is_a_batch_again(self):
+        items, values = self.batch()
+        for fault in ({"kind": "status", "status": 503}, {"kind": "close"}, {"kind": "cut"}):
+            self.aws.forget()
+            self.aws.fault("BatchGetSecretValue", **fault)
+            result = self.good(*items)
+            self.assertEqual((result.values, result.report.retries), (values, 1))
+            self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 2})
+
+    def test_what_a_batch_fails_to_say_is_asked_for_alone(self):
+        items, values = self.batch()
+        self.aws.batch_errors = {"s1": "InternalServiceError", "s2": "ThrottlingException", "s3": None}
+        self.assertEqual(self.good(*items).values, values)
+        self.assertEqual(self.aws.counts(), {"BatchGetSecretValue": 1, "GetSecretValue": 3})
+        asked = {body["SecretId"] for operation, body, _ in self.aws.calls if operation == "GetSecretValue"}
+        self.assertEqual(asked, {"s1", "s2", "s3"})
 
 
 class Refresh(Base):
@@ -529,6 +573,57 @@ class Faults(Base):
                 self.aws.faults.clear()
                 self.aws.fault("GetParameters", kind="status", status=200, body=body, times=9)
                 self.bad(status, ("A", "ssm:x"), deadline_ms=500)
+
+
+class Pace(Base):
+    """What the server sees of the waits. Only what load cannot change is asserted: counts, and that
+    nothing comes sooner than it may; test_pace.c has the other bounds."""
+
+    def setUp(self):
+        super().setUp()
+        for i in range(100):
+            self.aws.parameters[f"/app/p{i}"] = [Parameter(f"v{i}")]
+
+    def items(self, n):
+        return [(f"P{i}", f"ssm:/app/p{i}") for i in range(n)]
+
+    def test_after_a_throttled_round_one_call_comes_back_and_answers_open_the_window(self):
+        self.aws.fault("GetParameters", type="ThrottlingException", times=4, barrier=threading.Barrier(4),
+                       headers={"Retry-After": "2"})
+        result = self.good(*self.items(100))
+        served = self.aws.served
+        self.assertEqual([s.throttled for s in served], [True] * 4 + [False] * 10)
+        self.assertEqual(result.report.retries, 4)
+        quiet = max(s.went for s in served[:4]) + 2
+        for call in served[4:]:
+            self.assertGreaterEqual(call.came, quiet - 0.01)
+            n_answered = sum(other.went <= call.came for other in served[4:])
+            self.assertLessEqual(call.flying, min(4, 1 + n_answered))
+        self.assertEqual(served[4].flying, 1)
+        self.assertEqual(len([e for e in result.events if e["event"] == "secrets-throttled"]), 1)
+
+    def test_retry_after_0_is_at_least_a_second(self):
+        self.aws.fault("GetParameters", kind="status", status=503, headers={"Retry-After": "0"})
+        self.good(*self.items(1))
+        first, second = self.aws.served
+        self.assertGreaterEqual(second.came - first.went, 0.99)
+
+    def test_there_are_waits_between_tries(self):
+        self.aws.fault("GetParameters", type="ThrottlingException", times=2)
+        self.good(*self.items(1))
+        served = self.aws.served
+        self.assertEqual([s.throttled for s in served], [True, True, False])
+        # Below 1 s and below 2 s by chance: that both are next to nothing is one in 100,000.
+        self.assertGreater(served[2].came - served[0].went, 0.005)
+
+    def test_a_quota_is_kept_until_all_is_there(self):
+        self.aws.quotas["GetParameters"] = Bucket(2, 1)
+        result = self.good(*self.items(30))
+        self.assertEqual(result.values, {f"P{i}": f"v{i}" for i in range(30)})
+        throttled = [s for s in self.aws.served if s.throttled]
+        self.assertEqual(len(self.aws.served), 3 + len(throttled))
+        self.assertEqual(result.report.retries, len(throttled))
+        self.assertGreater(len(throttled), 0)
 
 
 class MachineCas(Base):

@@ -61,6 +61,30 @@ class Secret:
         return version
 
 
+class Bucket:
+    """An account's quota: rate a second, burst of them at once."""
+
+    def __init__(self, rate, burst):
+        self.rate, self.burst, self.level, self.at = rate, burst, burst, time.monotonic()
+
+    def take(self):
+        now = time.monotonic()
+        self.level, self.at = min(self.burst, self.level + (now - self.at) * self.rate), now
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+
+class Served:
+    """What became of one call: when it came and its answer went (CLOCK_MONOTONIC), and how many calls
+    were being served when it came, itself included."""
+
+    def __init__(self, operation, flying):
+        self.operation, self.flying = operation, flying
+        self.came, self.went, self.throttled = time.monotonic(), None, False
+
+
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
     request_queue_size = 64
@@ -103,6 +127,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class ApiHandler(Handler):
+    served = None
+
     def do_POST(self):
         aws, body = self.server.aws, self.body()
         target = self.headers.get("X-Amz-Target", "")
@@ -111,12 +137,21 @@ class ApiHandler(Handler):
             aws.calls.append((operation, json.loads(body) if target else body.decode(), self.client_address))
             aws.flying += 1
             aws.flying_most = max(aws.flying, aws.flying_most)
+            aws.served.append(Served(operation, aws.flying))
+            self.served = aws.served[-1]
         if aws.delay:
             time.sleep(aws.delay)
         fault = aws.take_fault(operation)
         try:
+            if fault and fault["kind"] == "wait":
+                aws.released.wait(120)
+                fault = None
+            if fault and "barrier" in fault:
+                fault["barrier"].wait(60)
             if fault and fault["kind"] != "cut":
                 self.misbehave(fault)
+            elif aws.is_throttled(operation):
+                self.misbehave({"kind": "error", "type": "ThrottlingException"})
             elif target:
                 aws.check_signature(self, body)
                 self.answer(200, json.dumps(aws.operate(target, json.loads(body))).encode(),
@@ -129,8 +164,18 @@ class ApiHandler(Handler):
                 body = f"<ErrorResponse><Error><Code>{why.type}</Code></Error></ErrorResponse>".encode()
             self.answer(why.status, body)
         finally:
-            with aws.lock:
-                aws.flying -= 1
+            self.is_served()
+
+    def is_served(self):
+        """Before the first byte of the answer, so that whoever has it is not counted as being served."""
+        with self.server.aws.lock:
+            if self.served and self.served.went is None:
+                self.served.went = time.monotonic()
+                self.server.aws.flying -= 1
+
+    def answer(self, status, body, headers=None, cut=None):
+        self.is_served()
+        super().answer(status, body, headers, cut)
 
     def do_GET(self):
         with self.server.aws.lock:
@@ -140,6 +185,7 @@ class ApiHandler(Handler):
     def misbehave(self, fault):
         kind = fault["kind"]
         if kind == "error":
+            self.served.throttled = True
             self.answer(fault.get("status", 400), json.dumps({"__type": fault["type"]}).encode(),
                         fault.get("headers"))
         elif kind == "status":
@@ -149,7 +195,7 @@ class ApiHandler(Handler):
         elif kind == "close":
             self.close_connection = True
         elif kind == "hang":
-            self.server.aws.released.wait(20)
+            self.server.aws.released.wait(120)
             self.close_connection = True
 
 
@@ -202,7 +248,9 @@ class Aws:
         self.home, self.lock, self.released = region, threading.Lock(), threading.Event()
         self.parameters, self.secrets, self.denied = {}, {}, set()
         self.keys = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}
-        self.calls, self.metadata_calls, self.faults = [], [], []
+        self.calls, self.metadata_calls, self.faults, self.served = [], [], [], []
+        self.quotas = {}        # operation: Bucket
+        self.batch_errors = {}  # of BatchGetSecretValue alone, name: what it says of that secret; None: nothing
         self.page_size, self.empty_pages = 10, False
         self.offset = self.delay = 0
         self.flying = self.flying_most = 0
@@ -252,6 +300,10 @@ class Aws:
                     return fault
         return None
 
+    def is_throttled(self, operation):
+        with self.lock:
+            return operation in self.quotas and not self.quotas[operation].take()
+
     def counts(self):
         with self.lock:
             return dict(collections.Counter(call[0] for call in self.calls))
@@ -264,6 +316,7 @@ class Aws:
     def forget(self):
         with self.lock:
             self.calls.clear()
+            self.served.clear()
         self.metadata_calls.clear()
 
     # ---- who asks
@@ -416,6 +469,10 @@ class Aws:
         if not 1 <= len(body["SecretIdList"]) <= 20:
             raise Refused("InvalidParameterException")
         for asked in body["SecretIdList"]:
+            if asked in self.batch_errors:
+                if self.batch_errors[asked]:
+                    reply["Errors"].append({"SecretId": asked, "ErrorCode": self.batch_errors[asked], "Message": ""})
+                continue
             try:
                 reply["SecretValues"].append(self.asm_GetSecretValue({"SecretId": asked}))
             except Refused as why:
