@@ -1,5 +1,6 @@
 #include "units/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/cleanup.h"
@@ -181,36 +182,50 @@ static uint64_t stop_time(struct units *units, uint64_t *memo, uint32_t index)
 	return memo[index];
 }
 
+/* At the stop of the instance all are drained at once, for as long as the longest asks for
+ * (supervisor/instance.c). */
+static uint64_t drain_time(const struct units *units)
+{
+	uint64_t longest = units->conf.drain_us;
+
+	for (uint32_t i = 0; i < units->count; i++)
+		longest = MAX(longest, units->items[i]->plan.drain_us);
+	return longest;
+}
+
+static void say_over_budget(struct units *units, const struct unit *unit, uint64_t stop_us,
+			    uint64_t drain_us)
+{
+	char time[64] = "for ever";
+	struct where at;
+
+	if (clock_add_us(stop_us, drain_us) != PLAN_INFINITY_US)
+		(void)snprintf(time, sizeof(time), "%llu s",
+			       (unsigned long long)((stop_us + drain_us) / USEC_PER_SEC));
+	report_warning(&units->report, at_of(unit, &at),
+		       "%s, with what is stopped after it%s, may take %s to stop: it will be "
+		       "clipped to StopTimeoutSec= (%llu s), its last 2 s kept for KILL and the "
+		       "dump",
+		       unit->name.full, drain_us ? " and the drain" : "", time,
+		       (unsigned long long)(units->conf.stop_timeout_us / USEC_PER_SEC));
+}
+
 void check_stop_budget(struct units *units)
 {
-	uint64_t budget = units->conf.stop_timeout_us, worst = 0;
+	uint64_t budget = units->conf.stop_timeout_us, drain = drain_time(units), worst = 0;
 	uint64_t *memo = arena_alloc(&units->arena, (units->count + 1) * sizeof(*memo));
 	const struct unit *found = NULL;
-	struct where at;
 
 	for (uint32_t i = 0; i < units->count; i++)
 		memo[i] = PLAN_INFINITY_US - 1;
 	for (uint32_t i = 0; i < units->count; i++) {
-		uint64_t drain = units->items[i]->plan.drain_us;
-		uint64_t time = clock_add_us(stop_time(units, memo, i), drain);
-		if (time > worst && clock_add_us(time, KILL_RESERVE_US) > budget) {
+		uint64_t time = stop_time(units, memo, i);
+		if (!found || time > worst) {
 			worst = time;
 			found = units->items[i];
 		}
 	}
-	if (!found || budget == PLAN_INFINITY_US)
-		return;
-	if (worst == PLAN_INFINITY_US)
-		report_warning(
-			&units->report, at_of(found, &at),
-			"%s may take for ever to stop: it will be clipped to StopTimeoutSec= "
-			"(%llu s), its last 2 s kept for KILL and the dump",
-			found->name.full, (unsigned long long)(budget / USEC_PER_SEC));
-	else
-		report_warning(
-			&units->report, at_of(found, &at),
-			"%s, with what is stopped after it, may take %llu s: it will be clipped "
-			"to StopTimeoutSec= (%llu s), its last 2 s kept for KILL and the dump",
-			found->name.full, (unsigned long long)(worst / USEC_PER_SEC),
-			(unsigned long long)(budget / USEC_PER_SEC));
+	if (found && budget != PLAN_INFINITY_US &&
+	    clock_add_us(clock_add_us(worst, drain), KILL_RESERVE_US) > budget)
+		say_over_budget(units, found, worst, drain);
 }

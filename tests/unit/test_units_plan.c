@@ -871,6 +871,13 @@ static void test_the_stop_budget(void **state)
 		&tree, "b.service",
 		"[Unit]\nAfter=a.service\n[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=11\n");
 	assert_int_equal(tree_load(&tree)->count, 0);
+	/* The drain of the instance is the longest of all, whoever asks for it, and counts once. */
+	tree_unit(&tree, "a.service",
+		  "[Service]\nExecStart=/usr/bin/app\nTimeoutStopSec=12\n"
+		  "[X-Holdfast]\nDrainSec=1\n");
+	(void)tree_load(&tree);
+	assert_non_null(
+		strstr(tree_diag(&tree, "clipped")->message, "and the drain, may take 24 s"));
 }
 
 /* What would not fit into an exec is said at its line, long before memory is short. */
