@@ -121,8 +121,8 @@ def open_kernel_log():
 
 
 def refused_calls(log):
-    """Records of calls that a seccomp filter refused to a program of this build. Tests of the
-    filters themselves are left out."""
+    """Records of calls that a seccomp filter refused to a program of this build. Who tests the filters
+    themselves does it with a program that lies elsewhere."""
     ours = re.compile(rf' exe="{re.escape(ROOT)}/build/\w+/bin/')
     while True:
         try:

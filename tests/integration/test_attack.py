@@ -141,7 +141,7 @@ class Environment(Attack):
 
     def test_run_is_full(self):
         run = self.instance(self.good(), ["good.service"], wrap=self.shell(
-            "mount -o remount,size=8k run /run; dd if=/dev/zero of=/run/fill bs=4k count=9 2>/dev/null"))
+            "mount -t tmpfs shm /dev/shm; mount -o remount,size=8k run /run; dd if=/dev/zero of=/run/fill bs=4k count=9 2>/dev/null"))
         run.wait_running()
         self.assertRegex(run.text, "public-files: (/dev/shm/holdfast|none)")
         self.ends_well(run)
