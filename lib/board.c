@@ -306,17 +306,30 @@ void board_read_failure(const struct board *board, uint32_t unit, char ret_text[
 	copy_text(ret_text, BOARD_FAILURE_MAX, failure->unit == unit ? failure->text : "");
 }
 
-bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot)
+static bool has_pid(const struct board *board, uint32_t unit, int32_t pid, uint32_t *ret_slot)
 {
-	for (uint32_t unit = 0; unit < board->n_units; unit++) {
-		for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-			if (atomic_load_explicit(&board->slots[unit][slot], memory_order_relaxed) !=
-			    pid)
-				continue;
-			*ret_unit = unit;
+	for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
+		if (atomic_load_explicit(&board->slots[unit][slot], memory_order_relaxed) == pid) {
 			*ret_slot = slot;
 			return true;
 		}
+	}
+	return false;
+}
+
+/* Where many end they do so in an order: what is searched stands behind what was found last. */
+bool board_find_pid(const struct board *board, int32_t pid, uint32_t *ret_unit, uint32_t *ret_slot)
+{
+	static _Atomic uint32_t next;
+	uint32_t first = atomic_load_explicit(&next, memory_order_relaxed);
+
+	for (uint32_t i = 0; i < board->n_units; i++) {
+		uint32_t unit = (first + i) % board->n_units;
+		if (!has_pid(board, unit, pid, ret_slot))
+			continue;
+		*ret_unit = unit;
+		atomic_store_explicit(&next, unit, memory_order_relaxed);
+		return true;
 	}
 	return false;
 }

@@ -50,16 +50,10 @@ static bool uses_group(const struct manager *m, const struct board_unit *record)
 }
 
 /* The main process is signalled with its group, and so only once. */
-static void signal_group(const struct manager *m, uint32_t unit, const struct board_unit *record,
-			 int signal)
+static bool is_main_in_group(const struct manager *m, uint32_t unit,
+			     const struct board_unit *record)
 {
-	int32_t main_pid = manager_pid(m, unit, SLOT_MAIN);
-
-	(void)kill(-record->session, signal);
-	if (main_pid > 0 && getpgid(main_pid) != record->session)
-		signal_slot(m, unit, SLOT_MAIN, signal);
-	signal_slot(m, unit, SLOT_CONTROL, signal);
-	signal_slot(m, unit, SLOT_HELPER, signal);
+	return getpgid(manager_pid(m, unit, SLOT_MAIN)) == record->session;
 }
 
 static void signal_processes(const struct manager *m, uint32_t unit,
@@ -69,19 +63,18 @@ static void signal_processes(const struct manager *m, uint32_t unit,
 	bool is_last = unit_entries[record->state].kill == SIGKILL;
 	bool is_all =
 		plan->kill_mode == KILL_CONTROL_GROUP || (plan->kill_mode == KILL_MIXED && is_last);
+	bool is_group = is_all && uses_group(m, record);
 
-	if (is_all && uses_group(m, record)) {
-		signal_group(m, unit, record, signal);
-		return;
-	}
 	/* Where all are signalled the group is too: nobody gets a signal twice. */
 	if ((plan->flags & UNIT_KILL_GROUP) && !is_all)
 		(void)unit_kill(&m->spawner, unit, record->session, KILL_WHO_MAIN, signal);
-	else
+	else if (!is_group || !is_main_in_group(m, unit, record))
 		signal_slot(m, unit, SLOT_MAIN, signal);
 	signal_slot(m, unit, SLOT_CONTROL, signal);
 	signal_slot(m, unit, SLOT_HELPER, signal);
-	if (is_all)
+	if (is_group)
+		(void)kill(-record->session, signal);
+	else if (is_all)
 		(void)unit_kill(&m->spawner, unit, record->session, KILL_WHO_REST, signal);
 }
 
@@ -160,19 +153,27 @@ static void kill_orphans(const struct manager *m, uint32_t unit, const struct bo
 }
 
 /* The event of a killing stage that finds nothing left to kill. */
-int stop_when_empty(struct manager *m, uint32_t unit, struct board_unit *record)
+static int say_empty(struct manager *m, uint32_t unit, struct board_unit *record)
 {
-	if (has_processes(m, unit, record)) {
-		/* What stands in no slot ends without an event. */
-		if (!has_process_in_slot(m, unit)) {
-			kill_orphans(m, unit, record);
-			manager_retry_soon(m, unit);
-		}
-		return NO_EVENT;
-	}
 	if (record->state == UNIT_FINAL_SIGTERM || record->state == UNIT_FINAL_SIGKILL)
 		return (int)stop_end_event(m, unit, record);
 	return EVENT_UNIT_EMPTY;
+}
+
+static int wait_for_the_rest(struct manager *m, uint32_t unit, const struct board_unit *record)
+{
+	/* What stands in no slot ends without an event. */
+	if (!has_process_in_slot(m, unit)) {
+		kill_orphans(m, unit, record);
+		manager_retry_soon(m, unit);
+	}
+	return NO_EVENT;
+}
+
+int stop_when_empty(struct manager *m, uint32_t unit, struct board_unit *record)
+{
+	return has_processes(m, unit, record) ? wait_for_the_rest(m, unit, record)
+					      : say_empty(m, unit, record);
 }
 
 int stop_begin(struct manager *m, uint32_t unit, struct board_unit *record)
@@ -181,12 +182,14 @@ int stop_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 	bool was_sent = (record->flags & BOARD_UNIT_SIGNALLED) &&
 			unit_entries[record->state].kill != SIGKILL;
 
-	if (!was_sent && has_processes(m, unit, record)) {
+	if (!has_processes(m, unit, record))
+		return say_empty(m, unit, record);
+	if (!was_sent) {
 		CRASH_POINT("kill-before");
 		kill_processes(m, unit, record);
 		CRASH_POINT("kill-after");
 		record->flags |= BOARD_UNIT_SIGNALLED;
 		manager_publish(m, unit, record);
 	}
-	return stop_when_empty(m, unit, record);
+	return wait_for_the_rest(m, unit, record);
 }

@@ -147,8 +147,9 @@ static void tell(const struct manager *m, uint32_t unit, const struct board_unit
 		[UNIT_FAILED] = {EVENT_ERROR, "unit-failed", "has failed"},
 	};
 
-	/* One that ended by itself is not being stopped. */
-	if (record->state == UNIT_STOP_SIGTERM && manager_pid(m, unit, SLOT_MAIN) <= 0)
+	/* One that ended by itself is not being stopped, and one that has no time for it not drained. */
+	if ((record->state == UNIT_STOP_SIGTERM && manager_pid(m, unit, SLOT_MAIN) <= 0) ||
+	    (record->state == UNIT_DRAIN && !work_is_drained(m, unit)))
 		return;
 	if (!lines[record->state].event || plan_unit(&m->plan, unit)->kind != UNIT_SERVICE)
 		return;

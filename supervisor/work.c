@@ -153,6 +153,12 @@ static int begin_command(struct manager *m, uint32_t unit, struct board_unit *re
 	return work_after_spawn(m, unit, record);
 }
 
+/* The instance's drain comes before all stops; a unit that goes down by itself has its own. */
+bool work_is_drained(const struct manager *m, uint32_t unit)
+{
+	return !manager_is_stopping(m) && plan_unit(&m->plan, unit)->drain_us > 0;
+}
+
 /* Begins the work of the record's state. Returns the event that ends it at once, or none. */
 int work_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 {
@@ -162,8 +168,7 @@ int work_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 		return stop_begin(m, unit, record);
 	if (record->state == UNIT_FETCHING)
 		return secrets_begin(m, unit, record);
-	if (record->state == UNIT_DRAIN &&
-	    (manager_is_stopping(m) || plan_unit(&m->plan, unit)->drain_us == 0))
+	if (record->state == UNIT_DRAIN && !work_is_drained(m, unit))
 		return EVENT_UNIT_DONE;
 	/* The main process may have ended while the commands after the start ran. */
 	if (record->state == UNIT_RUNNING && (record->flags & BOARD_UNIT_MAIN_EXITED))

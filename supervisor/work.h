@@ -9,6 +9,9 @@
 /* Begins the work of the record's state. The event that ends it at once, or NO_EVENT. */
 int work_begin(struct manager *manager, uint32_t unit, struct board_unit *record);
 
+/* Whether the unit's drain takes any time. */
+bool work_is_drained(const struct manager *manager, uint32_t unit);
+
 /* The command that the record stands at, or NULL. */
 const struct plan_exec *work_current_command(const struct manager *manager, uint32_t unit,
 					     const struct board_unit *record);

@@ -2,9 +2,10 @@
 """1000 idle services: start to the last main(), memory, wake-ups when idle, stop, processor time.
 
 Contenders run in turns, so that what disturbs the machine disturbs all alike, each in PID and mount
-namespaces of its own. Figures are medians over the rounds, and ratios to a bare vfork+exec loop.
-Processor time is user and system of everything, the services and their exec included; beside it
-stands what holdfast's own processes had used when all was quiet, and what an image grows by.
+namespaces of its own. Figures are medians over the rounds, and ratios to a bare vfork+exec loop;
+beside it stands the same loop with two pipes for each service, the least for whoever captures what
+they write. Processor time is user and system of everything, the services and their exec included;
+below it stands what holdfast's own processes had used when all was quiet, and what an image grows by.
 
     tests/bench/units.py [COUNT [ROUNDS]]
 """
@@ -76,6 +77,10 @@ def bare(_folder, tally, count):
     return [HERD, str(count), TALLY, tally]
 
 
+def piped(_folder, tally, count):
+    return [HERD, "-p", str(count), TALLY, tally]
+
+
 def holdfast(folder, tally, count):
     units = f"{folder}/units"
     os.mkdir(units)
@@ -96,7 +101,7 @@ def s6(folder, _tally, count):
     return ["s6-svscan", "-c", str(count + 10), f"{folder}/s6"]
 
 
-CONTENDERS = {"bare vfork+exec loop": bare, "holdfast": holdfast, "s6": s6}
+CONTENDERS = {"bare vfork+exec loop": bare, "the same with pipes": piped, "holdfast": holdfast, "s6": s6}
 
 
 def measure(make, count):
