@@ -204,6 +204,16 @@ class InTheMiddle(Scene):
                 self.assertEqual(len(left), 2, run.text)
                 self.assertEqual(run.stop(), 0)
 
+    def test_what_it_had_to_say_is_said_by_its_successor(self):
+        units = {"a.service": f"[Service]\nExecStart={self.service(word='a')}\n"}
+        run = self.crash(units, ["a.service"], "spawn-cloned:1:")
+        run.wait_running()
+        said = [e.get("phase") for e in run.events("phase") + run.events("supervisor-adopted")]
+        self.assertEqual(said, ["starting", "running", "starting"])
+        self.assertLess(run.text.index('"event":"phase"'), run.text.index("supervisor-adopted"))
+        self.await_note("a start")
+        self.assertEqual(run.stop(), 0)
+
     def test_a_stop_signal_is_not_sent_again_by_each_successor(self):
         units = {"a.service": "[Service]\nTimeoutStopSec=60\n"
                               f"ExecStart={self.service('-t', word='a')}\n"}
