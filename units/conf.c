@@ -211,7 +211,7 @@ static void apply_scratch(const struct parse *parse)
 
 static const struct {
 	const char *name;
-	/* NULL: its keys stand in the table, or the section is for hosts */
+	/* NULL: its keys stand in the table, or this version does nothing about the section */
 	void (*apply)(const struct parse *parse);
 	bool is_for_hosts;
 } sections[] = {
@@ -221,7 +221,7 @@ static const struct {
 	{"Scratch", apply_scratch, false},
 	{"Identity", identity_apply, false},
 	{"Secrets", conf_apply_secrets, false},
-	{"Sysctl", NULL, true},
+	{"Sysctl", conf_apply_sysctl, true},
 	{"Modules", NULL, true},
 	{"Network", NULL, true},
 	{"Dump", NULL, true},
@@ -281,6 +281,10 @@ static void apply(struct units *units, int section, const struct lex_item *item)
 		.specifiers = {&units->arena, &units->source, NULL, NULL, units->request.hostname},
 	};
 
+	if (sections[section].is_for_hosts && !units->request.is_host && !units->request.is_offline)
+		report_warning(&units->report, &item->at,
+			       "%s= in [%s] is for hosts, and this is none: passed over", item->key,
+			       sections[section].name);
 	if (sections[section].apply) {
 		sections[section].apply(&parse);
 		return;
@@ -290,10 +294,9 @@ static void apply(struct units *units, int section, const struct lex_item *item)
 	if (parse.directive)
 		parse.directive->parse(&parse, (char *)&units->conf + parse.directive->offset);
 	else if (sections[section].is_for_hosts)
-		report_warning(
-			&units->report, &item->at,
-			"%s= in [%s] is for hosts, which this version does not boot: passed over",
-			item->key, sections[section].name);
+		report_warning(&units->report, &item->at,
+			       "%s= in [%s] is not in this version: passed over", item->key,
+			       sections[section].name);
 	else if (!str_starts(item->key, "X-"))
 		say_unknown_key(units, sections[section].name, item);
 }
@@ -476,6 +479,9 @@ static const char *const *make_lines(struct units *units)
 	add_line(units, &lines, "Health.Listen", join(units, &conf->listen));
 	add_line(units, &lines, "Health.Detail", detail_words[conf->health_detail]);
 	add_scratch_lines(units, &lines);
+	for (size_t i = 0; i < conf->sysctls.count; i++)
+		strings_add(&units->arena, &lines,
+			    arena_printf(&units->arena, "Sysctl.%s", conf->sysctls.items[i].text));
 	add_line(units, &lines, "Secrets.FetchTimeoutSec", seconds(units, conf->fetch_timeout_us));
 	add_line(units, &lines, "Secrets.ChangeSplaySec", seconds(units, conf->change_splay_us));
 	strings_add(&units->arena, &lines, NULL);
@@ -485,8 +491,11 @@ static const char *const *make_lines(struct units *units)
 static void publish(struct units *units)
 {
 	struct conf *conf = &units->conf;
-	struct strings listen = {0}, settings = {0};
+	struct strings listen = {0}, settings = {0}, sysctls = {0};
 
+	for (size_t i = 0; i < conf->sysctls.count; i++)
+		strings_add(&units->arena, &sysctls, conf->sysctls.items[i].text);
+	strings_add(&units->arena, &sysctls, NULL);
 	for (size_t i = 0; i < conf->secret_settings.count; i++)
 		strings_add(&units->arena, &settings, conf->secret_settings.items[i].text);
 	strings_add(&units->arena, &settings, NULL);
@@ -500,6 +509,7 @@ static void publish(struct units *units)
 		.listen = listen.items,
 		.config_lines = make_lines(units),
 		.secret_settings = settings.items,
+		.sysctls = sysctls.items,
 	};
 }
 

@@ -11,3 +11,5 @@ void conf_load(struct units *units);
 
 /* A key of [Secrets] (units/conf_secrets.c). */
 void conf_apply_secrets(const struct parse *parse);
+/* A key of [Sysctl] (units/conf_host.c). */
+void conf_apply_sysctl(const struct parse *parse);

@@ -80,7 +80,8 @@ struct units_conf {
 	uint32_t log_format;	     /* enum log_format */
 	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
 	const char *const
-		*secret_settings; /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
+		*secret_settings;   /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
+	const char *const *sysctls; /* [Sysctl] as PATH=VALUE below /proc/sys; NULL-ended */
 	const char *const
 		*config_lines; /* "Section.Key=value" as understood, for the dump; no value
 					    of the environment in it */

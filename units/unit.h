@@ -190,6 +190,7 @@ struct conf {
 	uint32_t root, shells, log_format, health_detail, failed_boot;
 	uint32_t no_room;
 	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;
+	struct settings sysctls;	 /* "net/core/somaxconn=4096" */
 	struct settings secret_settings; /* "AWS_REGION=…": what [Secrets] stands for */
 	bool has_listen, has_log_format;
 };

@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
+/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
 /* What units and holdfast.conf are refused for, or warned of, each by its file, line and column. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -460,6 +460,12 @@ static void test_conf_that_is_refused(void **state)
 		{"[Holdfast]\nUnits=a.service\n[Scratch]\n/tmp=size=1M,fast\n", "expected size=64M",
 		 4, 14},
 		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel.x=1\n", "is for hosts", 4, 1},
+		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel=1\n",
+		 "expected the name of a kernel parameter", 4, 1},
+		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel/../x=1\n",
+		 "expected the name of a kernel parameter", 4, 1},
+		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel.x=\n",
+		 "expected a value of printable characters", 4, 10},
 		{"[Holdfast]\nUnits=a.service\n[Heath]\n", "did you mean [Health]?", 3, 1},
 		{"[Holdfast]\nUnits=a.service b\n", "expected the name of a unit", 2, 17},
 		{"[Holdfast]\nUnits=a.service lost.service\n",
@@ -486,6 +492,26 @@ static void test_conf_that_is_refused(void **state)
 	tree.request.conf = "/etc/other.conf";
 	(void)tree_load(&tree);
 	assert_int_equal(tree_diag(&tree, "cannot be read")->status, EX_NOINPUT);
+}
+
+/* Either separator, the first decides; what is said again stands in place of what was said. */
+static void test_sysctls_of_a_host(void **state)
+{
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service\n[Sysctl]\nnet.core.somaxconn=4096\n"
+		   "net.ipv4.conf.eth0/1.forwarding=0\nnet/ipv4/conf/eth0.1/forwarding=1\n"
+		   "net.ipv4.tcp_rmem=4096 131072\t6291456\n",
+		   0644);
+	tree.request.is_host = true;
+	(void)tree_load(&tree);
+	assert_int_equal(units_diagnostics(tree.units)->count, 0);
+	const char *const *sysctls = units_conf(tree.units)->sysctls;
+	assert_string_equal(sysctls[0], "net/core/somaxconn=4096");
+	assert_string_equal(sysctls[1], "net/ipv4/conf/eth0.1/forwarding=1");
+	assert_string_equal(sysctls[2], "net/ipv4/tcp_rmem=4096 131072\t6291456");
+	assert_null(sysctls[3]);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
