@@ -526,6 +526,7 @@ int main(void)
 		TEST(test_the_stop_budget),	     TEST(test_a_command_line_has_a_limit),
 		TEST(test_offline_does_without),     TEST(test_overrides),
 		TEST(test_promises_are_the_images),  TEST(test_conf_that_is_refused),
+		TEST(test_sysctls_of_a_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
