@@ -41,7 +41,7 @@ static bool is_value(const char *text)
 	size_t length = strlen(text);
 
 	for (size_t i = 0; i < length; i++) {
-		if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
+		if (((unsigned char)text[i] < ' ' && text[i] != '\t') || text[i] == 0x7f)
 			return false;
 	}
 	return length > 0 && length <= VALUE_MAX;
