@@ -1,7 +1,7 @@
 """What is simulated: an account's quotas, and fleets that boot against them.
 
-The quotas are AWS's defaults for an account and region as generally known; docs/fleet.md says which
-of them nobody has checked. A bucket holds what flows in within one second.
+The quotas are AWS's defaults for an account and region; docs/fleet.md says which page has each. A
+bucket holds what flows in within one second.
 """
 import dataclasses
 import math
@@ -9,7 +9,8 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from shipped import FETCH_TIMEOUT, NAMES_PER_CALL, SHIPPED  # noqa: E402
+from measured import MEASURED  # noqa: E402
+from shipped import FETCH_TIMEOUT, IDS_PER_CALL, NAMES_PER_CALL, SHIPPED  # noqa: E402
 from simulator import Policy, Quota, Scenario, batches  # noqa: E402
 
 
@@ -32,7 +33,8 @@ FULL = Policy()
 
 
 def ssm(n, policy=SHIPPED, calls=DEFAULT, size=NAMES_PER_CALL, is_path=False, **more):
-    return Scenario(batches(n, size, is_path), calls, KMS, policy, horizon=4 * 3600, **more)
+    return Scenario(batches(n, size, is_path), calls, KMS, policy=policy, durations=MEASURED,
+                    horizon=4 * 3600, **more)
 
 
 def with_(policy, **changes):
@@ -54,7 +56,9 @@ TIER = {
     "higher-path-30": ("higher tier, by path, 30", ssm(30, calls=HIGHER_PATH, is_path=True), 1),
     "higher-waves": ("higher tier, by name, 30, in six waves", ssm(30, calls=HIGHER_NAMES, waves=6), 1),
     "asm-30": ("Secrets Manager, 30 single calls", ssm(30, calls=SECRET_VALUE, size=1), 0.1),
-    "asm-batch-30": ("Secrets Manager, 30 in batches of 20", ssm(30, calls=SECRET_BATCH, size=20), 1),
+    "asm-batch-30": ("Secrets Manager, 30 in batches of 20, else singly",
+                     ssm(30, calls=SECRET_BATCH, size=IDS_PER_CALL, singles=SECRET_VALUE), 0.1),
+    "asm-wait-30": ("the same, if batches were waited for", ssm(30, calls=SECRET_BATCH, size=IDS_PER_CALL), 0.1),
     "asm-one": ("Secrets Manager, one secret with 30 keys", ssm(1, calls=SECRET_VALUE), 1),
 }
 POLICY = {

@@ -19,6 +19,7 @@ def constant(path, name):
 
 
 NAMES_PER_CALL = constant("secrets/ssm.c", "NAMES_PER_CALL")
+IDS_PER_CALL = constant("secrets/asm.c", "IDS_PER_CALL")
 FETCH_TIMEOUT = constant("units/conf.c", "FETCH_TIMEOUT_US")  # times USEC_PER_SEC
 
 # The first fetch is one run up to the deadline (supervisor/secrets.c).

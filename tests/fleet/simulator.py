@@ -40,10 +40,12 @@ class Policy:
 
 @dataclasses.dataclass(frozen=True)
 class Durations:
-    """What things take where nobody is throttled. Seconds."""
-    start: float = 0.03       # of the helper, to its first call, credentials included
-    handshake: float = 0.01   # of a new connection
-    call: float = 0.01        # from a request's first byte to its answer's last
+    """What things take where nobody is throttled. Seconds. tests/fleet/measured.py has those of the
+    helper."""
+    start: float = 0.03       # of the helper, to its first connection
+    handshake: float = 0.01   # of a new connection, to its first request
+    call: float = 0.01        # from one request to the next over a connection
+    end: float = 0.0          # from the last answer to the helper's end: the values are there
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Scenario:
     work: Work
     calls: Quota                 # of the operation
     decrypts: Quota = Quota(math.inf, math.inf)
+    singles: Quota = None        # a throttled call gives way to a call for each of its secrets, at once
     policy: Policy = Policy()
     durations: Durations = Durations()
     n_instances: int = 10_000
@@ -83,7 +86,8 @@ class Scenario:
         return dataclasses.replace(
             self, n_instances=max(1, round(self.n_instances * factor)),
             calls=Quota(self.calls.rate * factor, self.calls.burst * factor),
-            decrypts=Quota(self.decrypts.rate * factor, self.decrypts.burst * factor))
+            decrypts=Quota(self.decrypts.rate * factor, self.decrypts.burst * factor),
+            singles=self.singles and Quota(self.singles.rate * factor, self.singles.burst * factor))
 
 
 @dataclasses.dataclass
@@ -138,12 +142,14 @@ class Bucket:
 class Service:
     def __init__(self, scenario):
         self.calls, self.decrypts = Bucket(scenario.calls), Bucket(scenario.decrypts)
+        self.singles = scenario.singles and Bucket(scenario.singles)
 
-    def call(self, now, n_decrypts):
+    def call(self, now, n_decrypts, is_single):
         """Whether it is answered. KMS is asked behind the service, whose token is gone by then."""
-        if not self.calls.has(now, 1):
+        bucket = self.singles if is_single else self.calls
+        if not bucket.has(now, 1):
             return False
-        self.calls.take(1)
+        bucket.take(1)
         if not self.decrypts.has(now, n_decrypts):
             return False
         self.decrypts.take(n_decrypts)
@@ -181,7 +187,7 @@ class Instance:
         policy, work = self.sim.policy, self.sim.scenario.work
         self.epoch += 1
         self.run_end = min(now + policy.run_deadline, self.fetch_end)
-        self.todo = [(n_decrypts, 0) for n_decrypts in reversed(work.decrypts)]
+        self.todo = [(n_decrypts, 0, False) for n_decrypts in reversed(work.decrypts)]
         self.n_left = self.n_calls = len(work.decrypts)
         self.n_answered = self.n_flying = self.n_open = 0
         self.n_throttled = 0     # in a row, when the whole run has one backoff
@@ -195,29 +201,39 @@ class Instance:
         while self.todo and self.n_flying < self.window:
             self.run_send(now, *self.todo.pop())
 
-    def run_send(self, now, n_decrypts, tries):
+    def run_send(self, now, n_decrypts, tries, is_single):
         durations = self.sim.durations
         self.n_flying += 1
         if self.n_flying > self.n_open:
             self.n_open = self.n_flying
             now += durations.handshake
-        self.sim.at(now + durations.call / 2, self.run_arrive, self.epoch, n_decrypts, tries + 1)
+        self.sim.at(now + durations.call / 2, self.run_arrive, self.epoch, (n_decrypts, tries + 1, is_single))
 
-    def run_arrive(self, now, epoch, n_decrypts, tries):
+    def run_arrive(self, now, epoch, call):
         """At the service; what follows happens when the answer is back."""
         if epoch != self.epoch:
             return  # its client is gone, and closed the connection
-        is_answered = self.sim.service.call(now, n_decrypts)
+        n_decrypts, _, is_single = call
+        is_answered = self.sim.service.call(now, n_decrypts, is_single)
         back = now + self.sim.durations.call / 2
         self.n_flying -= 1
         if is_answered:
             self.run_answered(back)
             return
         self.sim.n_throttled += 1
-        if self.sim.policy.is_paced:
-            self.run_throttled_paced(back, n_decrypts, tries)
+        if self.sim.service.singles and not is_single:
+            self.run_gives_way(back, n_decrypts)
+        elif self.sim.policy.is_paced:
+            self.run_throttled_paced(back, call)
         else:
-            self.run_throttled(back, n_decrypts, tries)
+            self.run_throttled(back, call)
+
+    def run_gives_way(self, now, n_decrypts):
+        """A batch that has another way takes it at once (secrets/asm.c)."""
+        self.n_left += n_decrypts - 1
+        self.n_calls += n_decrypts - 1
+        self.todo += [(1, 0, True)] * n_decrypts
+        self.run_pump(now, self.epoch)
 
     def run_answered(self, now):
         self.n_answered += 1
@@ -232,29 +248,29 @@ class Instance:
         again = now + self.sim.draw(policy.backoff_base, min(policy.backoff_cap, cap), failures)
         return again if again < self.run_end and tries < policy.attempts_max else None
 
-    def run_throttled(self, now, n_decrypts, tries):
+    def run_throttled(self, now, call):
         """Each call waits for itself; others use the connections meanwhile."""
-        again = self.run_wait(now, tries, tries)
+        again = self.run_wait(now, call[1], call[1])
         if again is None:
             self.run_ended(now)
             return
-        self.sim.at(again, self.run_due, self.epoch, n_decrypts, tries)
+        self.sim.at(again, self.run_due, self.epoch, call)
         self.run_pump(now, self.epoch)
 
-    def run_due(self, now, epoch, n_decrypts, tries):
+    def run_due(self, now, epoch, call):
         if epoch == self.epoch:
-            self.todo.append((n_decrypts, tries))
+            self.todo.append(call)
             self.run_pump(now, epoch)
 
-    def run_throttled_paced(self, now, n_decrypts, tries):
+    def run_throttled_paced(self, now, call):
         """All of the run waits, and comes back with one call. Those that were under way together with
         one that was throttled already say nothing new."""
-        self.todo.append((n_decrypts, tries))
+        self.todo.append(call)
         if now <= self.quiet_until:
             return
         self.n_throttled += 1
         self.window = 1
-        again = self.run_wait(now, self.n_throttled, tries)
+        again = self.run_wait(now, self.n_throttled, call[1])
         if again is None:
             self.run_failed(now)
         else:
@@ -270,7 +286,7 @@ class Instance:
             self.run_failed(now)
         else:
             self.epoch += 1
-            self.ready_at = now
+            self.ready_at = now + self.sim.durations.end
 
     def run_failed(self, now):
         """All or nothing: what it has is lost."""
@@ -318,6 +334,19 @@ def simulate(scenario):
     return Simulation(scenario).run()
 
 
+def take_earliest(service, now, n_decrypts):
+    """When one call for so many secrets is answered at best, in one piece or in single ones."""
+    ways = [(service.calls.next(now, 1), service.calls, 1)]
+    if service.singles:
+        ways.append((service.singles.next(now, n_decrypts), service.singles, n_decrypts))
+    now, bucket, n_tokens = min(ways, key=lambda way: way[0])
+    now = service.decrypts.next(now, n_decrypts)
+    bucket.refill(now)
+    bucket.take(n_tokens)
+    service.decrypts.take(n_decrypts)
+    return now
+
+
 def least(scenario):
     """What no client can beat: one queue that knows the buckets, serves whoever booted first to the
     end, and wastes no call."""
@@ -328,10 +357,8 @@ def least(scenario):
     for boot in sorted(scenario.boots(rng)):
         now = max(now, boot + durations.start + durations.handshake)
         for n_decrypts in scenario.work.decrypts:
-            now = service.decrypts.next(service.calls.next(now, 1), n_decrypts)
-            service.calls.refill(now)
-            service.calls.take(1)
-            service.decrypts.take(n_decrypts)
-        waits.append(now + durations.call - boot)
-        ready.append(now + durations.call)
+            now = take_earliest(service, now, n_decrypts)
+        done = now + durations.call + durations.end
+        waits.append(done - boot)
+        ready.append(done)
     return Result(len(waits), sorted(waits), sorted(ready), 0, 0, 0)

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The fleet simulation: that its parts do what they say, and that docs/fleet.md and holdfast's own numbers
 are those that it was made with."""
+import dataclasses
 import math
 import os
 import sys
@@ -12,6 +13,7 @@ sys.path[:0] = [os.path.join(ROOT, "tests"), os.path.join(ROOT, "tests", "fleet"
                 os.path.join(ROOT, "tests", "bench")]
 import fleet  # noqa: E402
 import harness  # noqa: E402
+import measured  # noqa: E402
 import scenarios  # noqa: E402
 import shipped  # noqa: E402
 from simulator import Bucket, Durations, Policy, Quota, Scenario, batches, least, simulate  # noqa: E402
@@ -74,6 +76,30 @@ class Parts(unittest.TestCase):
         whole, tenth = simulate(scenario), simulate(scenario.scaled(0.1))
         self.assertAlmostEqual(whole.all_ready / tenth.all_ready, 1, delta=0.1)
         self.assertAlmostEqual(whole.wasted_each / tenth.wasted_each, 1, delta=0.15)
+
+
+    def test_a_batch_with_another_way_takes_it_at_once(self):
+        """Two batches a second, and single calls without an end: nobody waits for the batches."""
+        scenario = Scenario(batches(30, 20), Quota(2, 2), policy=shipped.SHIPPED, n_instances=20, boot=1.0,
+                            singles=Quota(1000, 1000))
+        result = simulate(scenario)
+        self.assertLess(result.all_ready, 2)
+        self.assertEqual(result.n_lost, 0)
+        self.assertLessEqual(result.n_throttled, 40, "each batch once")
+        self.assertGreater(result.n_throttled, 30)
+        self.assertGreater(simulate(dataclasses.replace(scenario, singles=None)).all_ready, 15)
+        self.assertLessEqual(least(scenario).all_ready, result.all_ready)
+
+    def test_what_was_measured_is_what_is_simulated(self):
+        for name in ("start", "handshake", "call", "end"):
+            self.assertGreater(getattr(measured.MEASURED, name), 0)
+        self.assertGreater(measured.MEASURED.call, 0.008, "what the service takes is in it")
+        for table in scenarios.TABLES.values():
+            self.assertTrue(all(scenario.durations is measured.MEASURED for _, scenario, _ in table.values()))
+        with open(fleet.DOCUMENT, encoding="utf-8") as f:
+            text = f.read()
+        self.assertIn(measured.DATE, text)
+        self.assertIn(f"{measured.MEASURED.call * 1000:.1f} ms", text)
 
 
 class Shipped(unittest.TestCase):

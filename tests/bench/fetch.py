@@ -7,6 +7,10 @@ The service is tests/apps/slowaws.c: TLS on loopback, a thread for each connecti
 its request whatever else goes on. So what is left beside the waiting is the client's. Rounds run in
 turns; ratios are medians of the quotients within each round. The CLI is so much slower that it runs
 fewer times, and makes what calls a script would: ten names or one secret in each, four of it at once.
+
+--measure writes what the helper takes for each part of a fetch to tests/fleet/measured.py, which the
+simulation of a fleet is fed with: from its start to its first connection, from there to a connection's
+first request, from one request to the next, and from the last answer to its end.
 """
 import os
 import shutil
@@ -153,6 +157,34 @@ def add_to_system(authority, folder):
     subprocess.run(["mount", "--bind", copy, os.path.dirname(SYSTEM_CAS)], check=True)
 
 
+MEASURED = os.path.join(HERE, "..", "fleet", "measured.py")
+
+
+def parts_of(times, connections):
+    """Seconds of a run: (to its first connection, [of each handshake], [of each call], to its end)."""
+    begin, end = times
+    handshakes = [requests[0][0] - accepted for accepted, _, _, requests in connections]
+    calls = [after[0] - before[0] for _, _, _, requests in connections
+             for before, after in zip(requests, requests[1:])]
+    return (min(c[0] for c in connections) - begin, handshakes, calls,
+            end - max(c[3][-1][1] for c in connections))
+
+
+def measure(clients):
+    runs = [parts_of(*clients.service.watch(clients.helper("ssm, by name"))) for _ in range(ROUNDS)]
+    starts, handshakes, calls, ends = zip(*runs)
+    values = {"start": statistics.median(starts), "handshake": statistics.median(sum(handshakes, [])),
+              "call": statistics.median(sum(calls, [])), "end": statistics.median(ends)}
+    with open(MEASURED, "w", encoding="ascii") as f:
+        f.write('"""What a fetch takes: written by tests/bench/fetch.py --measure, by medians of '
+                f'{len(runs)} runs."""\nfrom simulator import Durations\n\n'
+                f'DATE = "{time.strftime("%Y-%m-%d", time.gmtime())}"\n'
+                f"# {N} parameters by name from a service that takes {DELAY_US // 1000} ms for an answer; seconds.\n"
+                "MEASURED = Durations("
+                + ", ".join(f"{name}={value:.4f}" for name, value in values.items()) + ")\n")
+    print(values)
+
+
 def main():
     # Whatever the machine's environment says of CAs and proxies is not to be measured.
     path = os.environ["PATH"]
@@ -163,6 +195,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
         authority = Authority(folder)
         service = Service(authority)
+        if sys.argv[1:] == ["--measure"]:
+            measure(Clients(service, folder, authority.ca))
+            service.close()
+            return
         compare("one CA, AWS_CA_BUNDLE=", Clients(service, folder, authority.ca), WAYS, True)
         if harness.is_root() and os.path.exists(SYSTEM_CAS):
             add_to_system(authority, folder)
