@@ -226,7 +226,7 @@ DEMO_IMAGE := $(B)/image/demo.squashfs
 $(B)/image/demo-api: images/demo/api.c Makefile
 	@mkdir -p $(@D)
 	gcc $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $<
-$(DEMO_IMAGE): $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/image/demo-api \
+$(DEMO_IMAGE): $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(B)/image/demo-api \
                $(B)/host/bin/holdfast-check images/build VERSION \
                $(shell find images/demo -type f)
 	images/build

@@ -32,12 +32,13 @@ HEALTH = "[Health]\nListen=127.0.0.1:9180\n"
 class OneOff(instance.Case):
     rungs = (instance.EVERYTHING, CONTAINER, NOTHING)
 
-    def run_as(self, rung, *options, conf=HEALTH, **more):
+    def run_as(self, rung, *options, conf=HEALTH, given="v4l", **more):
         tree = instance.make_tree(self.dir, harness.BIN)
         self.write("root/etc/key", "k3y\n", 0o400)
         os.chown(f"{tree}/etc/key", rung.uid, rung.uid)
         self.write("root/etc/app.json", '{"p": "{{ DB }}"}')
-        return self.instance(UNITS, ["db.service", "web.service"], rung=rung, conf=conf, options=options, env={"GIVEN": "v4l"}, **more)
+        return self.instance(UNITS, ["db.service", "web.service"], rung=rung, conf=conf, options=options,
+                             env={"GIVEN": given}, **more)
 
     def test_the_command_is_as_the_unit_would_be(self):
         for rung in self.rungs:
@@ -97,6 +98,19 @@ class OneOff(instance.Case):
                 run = self.run_as(CONTAINER, *options)
                 self.assertEqual(run.wait(), status, run.text)
                 self.assertIn(words, run.text)
+
+    def test_what_it_prints_of_its_secrets_is_hidden(self):
+        """Its output goes through log, in each format, with the unit's secrets or with its own."""
+        instance.make_tree(self.dir, harness.BIN)
+        for log_format in ("", "raw", "plain", "json"):
+            for options in (("--as", "web.service"), ("--secret", "DB=env:GIVEN")):
+                with self.subTest(format=log_format, options=options):
+                    conf = f"[Holdfast]\nLogFormat={log_format}\n" if log_format else ""
+                    run = self.run_as(CONTAINER, *options, "--", SELFIE, conf=conf, given="pl4nted-and-long")
+                    self.assertEqual(run.wait(), 0, run.text)
+                    self.assertIn("DB=[secret]", run.text)
+                    self.assertNotIn("pl4nted", run.text)
+                    self.assertRegex(run.text.replace("\\", ""), r'"1":"pipe:')
 
     def test_what_the_unit_cannot_have_ends_it(self):
         run = self.run_as(CONTAINER, "--as", "web.service", "--secret", "MORE=env:UNSET", "--", SELFIE)

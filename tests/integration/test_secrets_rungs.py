@@ -62,9 +62,9 @@ class Rungs(instance.Case):
         self.aws.parameters = {"/shop/blue/db": [Parameter(PLANTED, "SecureString")],
                                "/shop/blue/level": [Parameter("debug")]}
 
-    def start_on(self, rung, **options):
+    def start_on(self, rung, unit=UNIT, **options):
         def make():
-            made = instance.Instance(self.image, {"web.service": UNIT}, ["web.service"], rung=rung, conf=IDENTITY, **options)
+            made = instance.Instance(self.image, {"web.service": unit}, ["web.service"], rung=rung, conf=IDENTITY, **options)
             self.addCleanup(made.close)
             return made
         return self.network.run(make)
@@ -84,15 +84,29 @@ class Rungs(instance.Case):
                 path, key = next((k, v) for k, v in me.items() if k.endswith("/key"))
                 self.assertIn("credentials", path)
                 self.assertEqual((key["content"], key["uid"]), ("debug", 1000))
-                # Of the same uid or of another: PID 1 is closed to a service.
-                for part in ("environ", "maps"):
-                    self.assertNotIn("content", me.get(f"/proc/1/{part}") or {})
+                self.check_closed(me)
                 self.assertEqual(self.aws.metadata_calls[:2], ["PUT /latest/api/token",
                                                                "GET /latest/meta-data/tags/instance/STAGE"])
                 if "landlock" not in next(e for e in whole.events("protection") if e["name"] == "kernel")["msg"]:
                     self.assertEqual(whole.events("sandbox-reduced"), [])
                 self.assertEqual(whole.stop(), 0)
                 self.assertNotIn(PLANTED, whole.text)
+
+    def check_closed(self, me):
+        """Of the same uid or of another: PID 1 does not let itself be looked into."""
+        for part in ("environ", "maps"):
+            self.assertNotIn("content", me.get(f"/proc/1/{part}") or {})
+
+    def test_a_service_that_is_root_in_a_default_container(self):
+        for rung in RUNGS[1::-1]:
+            whole = self.start_on(rung, UNIT.replace("User=app\n", "")).wait_running()
+            me = self.told(whole)
+            self.assertEqual(me["uids"][0], 0)
+            if rung is RUNGS[1]:
+                self.check_closed(me)
+            else:
+                self.assertIn("holdfast", me["/proc/1/maps"]["content"], "with CAP_SYS_PTRACE it is open")
+            self.assertEqual(whole.stop(), 0)
 
     def test_a_kernel_without_landlock_is_told_of(self):
         for rung in RUNGS[1:]:
