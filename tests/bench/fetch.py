@@ -192,7 +192,8 @@ def main():
     os.environ.update(KEYS, PATH=path, HOME="/nonexistent", AWS_EC2_METADATA_DISABLED="true", AWS_PAGER="")
     if not shutil.which("aws"):
         print("the AWS CLI is not installed: tests/deps.sh bench")
-    with tempfile.TemporaryDirectory(prefix="holdfast-bench-") as folder:
+    # Values, state and report are memory files when the supervisor starts it, and so on no disk here.
+    with tempfile.TemporaryDirectory(prefix="holdfast-bench-", dir="/dev/shm") as folder:
         authority = Authority(folder)
         service = Service(authority)
         if sys.argv[1:] == ["--measure"]:
