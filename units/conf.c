@@ -223,7 +223,7 @@ static const struct {
 	{"Secrets", conf_apply_secrets, false},
 	{"Sysctl", conf_apply_sysctl, true},
 	{"Modules", NULL, true},
-	{"Network", NULL, true},
+	{"Network", conf_apply_network, true},
 	{"Dump", NULL, true},
 };
 
@@ -488,28 +488,34 @@ static const char *const *make_lines(struct units *units)
 	return lines.items;
 }
 
+static const char *const *texts(struct units *units, const struct settings *list)
+{
+	struct strings strings = {0};
+
+	for (size_t i = 0; i < list->count; i++)
+		strings_add(&units->arena, &strings, list->items[i].text);
+	strings_add(&units->arena, &strings, NULL);
+	return strings.items;
+}
+
 static void publish(struct units *units)
 {
 	struct conf *conf = &units->conf;
-	struct strings listen = {0}, settings = {0}, sysctls = {0};
 
-	for (size_t i = 0; i < conf->sysctls.count; i++)
-		strings_add(&units->arena, &sysctls, conf->sysctls.items[i].text);
-	strings_add(&units->arena, &sysctls, NULL);
-	for (size_t i = 0; i < conf->secret_settings.count; i++)
-		strings_add(&units->arena, &settings, conf->secret_settings.items[i].text);
-	strings_add(&units->arena, &settings, NULL);
-	for (size_t i = 0; i < conf->listen.count; i++)
-		strings_add(&units->arena, &listen, conf->listen.items[i].text);
-	strings_add(&units->arena, &listen, NULL);
 	units->public_conf = (struct units_conf){
 		.root_must_be_read_only = conf->root == ROOT_ENFORCE,
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
 		.log_format = conf->log_format,
-		.listen = listen.items,
+		.listen = texts(units, &conf->listen),
 		.config_lines = make_lines(units),
-		.secret_settings = settings.items,
-		.sysctls = sysctls.items,
+		.secret_settings = texts(units, &conf->secret_settings),
+		.sysctls = texts(units, &conf->sysctls),
+		.network = {.addresses = conf->addresses.items,
+			    .n_addresses = conf->addresses.count,
+			    .routes = conf->routes.items,
+			    .n_routes = conf->routes.count,
+			    .dns = texts(units, &conf->dns),
+			    .search = texts(units, &conf->search)},
 	};
 }
 

@@ -13,3 +13,5 @@ void conf_load(struct units *units);
 void conf_apply_secrets(const struct parse *parse);
 /* A key of [Sysctl] (units/conf_host.c). */
 void conf_apply_sysctl(const struct parse *parse);
+/* A key of [Network] (units/conf_network.c). */
+void conf_apply_network(const struct parse *parse);

@@ -74,6 +74,31 @@ struct units_identity {
 };
 
 /* holdfast.conf as understood: what boot needs and the plan does not carry. */
+/* An address, or a network, as [Network] has them. */
+struct units_net {
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t prefix;
+	uint8_t bytes[16]; /* in network order; of AF_INET the first four */
+};
+
+struct units_address {
+	const char *interface;
+	struct units_net net;
+};
+
+struct units_route {
+	const char *text;	  /* as it was written, for messages */
+	struct units_net to, via; /* prefix 0: default */
+	const char *interface;	  /* NULL: the one that the gateway is reached by */
+};
+
+struct units_network {
+	const struct units_address *addresses;
+	const struct units_route *routes;
+	size_t n_addresses, n_routes;
+	const char *const *dns, *const *search; /* NULL-ended */
+};
+
 struct units_conf {
 	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
 	bool shells_must_be_refused; /* Shells= */
@@ -82,6 +107,7 @@ struct units_conf {
 	const char *const
 		*secret_settings;   /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
 	const char *const *sysctls; /* [Sysctl] as PATH=VALUE below /proc/sys; NULL-ended */
+	struct units_network network;
 	const char *const
 		*config_lines; /* "Section.Key=value" as understood, for the dump; no value
 					    of the environment in it */

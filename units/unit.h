@@ -182,6 +182,16 @@ struct unit {
 };
 
 /* holdfast.conf, with overrides. */
+struct addresses {
+	struct units_address *items;
+	size_t count, capacity;
+};
+
+struct routes {
+	struct units_route *items;
+	size_t count, capacity;
+};
+
 struct conf {
 	const char *file;
 	struct settings units, unit_path, listen, allow;
@@ -190,7 +200,10 @@ struct conf {
 	uint32_t root, shells, log_format, health_detail, failed_boot;
 	uint32_t no_room;
 	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;
-	struct settings sysctls;	 /* "net/core/somaxconn=4096" */
+	struct settings sysctls; /* "net/core/somaxconn=4096" */
+	struct addresses addresses;
+	struct routes routes;
+	struct settings dns, search;
 	struct settings secret_settings; /* "AWS_REGION=…": what [Secrets] stands for */
 	bool has_listen, has_log_format;
 };

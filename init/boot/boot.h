@@ -84,6 +84,7 @@ int request_open(struct boot *boot); /* the command line, and what format is ask
 int mounts_complete(struct boot *boot);
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
+int request_complete(struct boot *boot); /* with what the network knows; the plan's numbers */
 int limits_check(struct boot *boot);
 /* Asks for the variables, and gives NAME=VALUE of each, NULL-ended, for the life of the process. */
 int identity_fetch(struct boot *boot, const struct units *units, const char *const **ret_values);
@@ -101,6 +102,7 @@ int sockets_open(struct boot *boot);
 int secrets_open(struct boot *boot);
 int cgroup_prepare(struct boot *boot);
 int sysctls_set(struct boot *boot); /* on a host */
+int network_start(struct boot *boot);
 int doors_close(struct boot *boot); /* once no module is loaded any more */
 int report_kernel(struct boot *boot);
 int report_shells(struct boot *boot);

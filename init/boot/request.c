@@ -403,19 +403,40 @@ static int judge(struct boot *boot)
 
 static int load_units(struct boot *boot, struct request *request)
 {
-	int r = units_load(&request->units, &boot->units);
+	CLEANUP(fd_closep) int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	if (root < 0)
+		return boot_fail(boot, EX_SOFTWARE, "cannot open /: %s", strerror(errno));
+	request->units.root_fd = root;
+	int r = units_load(&request->units, &boot->units);
 	if (r < 0)
 		return boot_fail(boot, EX_SOFTWARE, "cannot load the units: %s", strerror(-r));
+	boot_set_format(boot, units_conf(boot->units)->log_format);
 	return 0;
 }
 
+/* With mistakes in it nothing of it is done. */
+static int load(struct boot *boot, struct request *request)
+{
+	(void)gethostname(request->hostname, sizeof(request->hostname) - 1);
+	request->units.overrides = request->overrides;
+	request->units.n_overrides = request->n_overrides;
+	request->units.environment = boot->environment;
+	request->units.hostname = request->hostname;
+	request->units.is_host = boot->is_host;
+	request->command.keys = request->keys;
+	int status = load_units(boot, request);
+	if (status != 0 || units_diagnostics(boot->units)->n_errors == 0)
+		return status;
+	return judge(boot);
+}
+
 /* Once more with what references need and the machine has to be asked for. */
-static int complete(struct boot *boot, struct request *request)
+static int load_with_identity(struct boot *boot, struct request *request)
 {
 	const struct units_identity *needed;
 
-	if (units_diagnostics(boot->units)->n_errors > 0 || units_needed(boot->units, &needed) == 0)
+	if (units_needed(boot->units, &needed) == 0)
 		return 0;
 	int status = identity_fetch(boot, boot->units, &request->units.identity);
 	if (status != 0)
@@ -425,27 +446,12 @@ static int complete(struct boot *boot, struct request *request)
 	return load_units(boot, request);
 }
 
-static int load(struct boot *boot, struct request *request)
+int request_complete(struct boot *boot)
 {
-	CLEANUP(fd_closep) int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int status = load_with_identity(boot, &the_request);
 
-	if (root < 0)
-		return boot_fail(boot, EX_SOFTWARE, "cannot open /: %s", strerror(errno));
-	(void)gethostname(request->hostname, sizeof(request->hostname) - 1);
-	request->units.root_fd = root;
-	request->units.overrides = request->overrides;
-	request->units.n_overrides = request->n_overrides;
-	request->units.environment = boot->environment;
-	request->units.hostname = request->hostname;
-	request->units.is_host = boot->is_host;
-	request->command.keys = request->keys;
-	int status = load_units(boot, request);
 	if (status == 0)
-		status = complete(boot, request);
-	if (status != 0)
-		return status;
-	boot_set_format(boot, units_conf(boot->units)->log_format);
-	status = judge(boot);
+		status = judge(boot);
 	if (status != 0)
 		return status;
 	boot_tell_units(boot, units_count(boot->units));

@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
+/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
 /* What units and holdfast.conf are refused for, or warned of, each by its file, line and column. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -494,6 +494,70 @@ static void test_conf_that_is_refused(void **state)
 	assert_int_equal(tree_diag(&tree, "cannot be read")->status, EX_NOINPUT);
 }
 
+static void test_the_network_of_a_host(void **state)
+{
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service\n[Network]\nAddress=ens5 192.0.2.10/24\n"
+		   "Address=ens5 2001:db8::10/64\nRoute=default 192.0.2.1\n"
+		   "Route=2001:db8:1::/48 fe80::1 ens5\nDNS=192.0.2.53 2001:db8::53\n"
+		   "Search=example.internal\n",
+		   0644);
+	tree.request.is_host = true;
+	(void)tree_load(&tree);
+	assert_int_equal(units_diagnostics(tree.units)->count, 0);
+	const struct units_network *network = &units_conf(tree.units)->network;
+	assert_int_equal(network->n_addresses, 2);
+	assert_string_equal(network->addresses[0].interface, "ens5");
+	assert_memory_equal(network->addresses[0].net.bytes, "\xc0\x00\x02\x0a", 4);
+	assert_int_equal(network->addresses[1].net.prefix, 64);
+	assert_int_equal(network->n_routes, 2);
+	assert_int_equal(network->routes[0].to.prefix, 0);
+	assert_null(network->routes[0].interface);
+	assert_int_equal(network->routes[1].to.prefix, 48);
+	assert_string_equal(network->routes[1].interface, "ens5");
+	assert_string_equal(network->dns[1], "2001:db8::53");
+	assert_null(network->dns[2]);
+	assert_string_equal(network->search[0], "example.internal");
+}
+
+static void test_a_network_that_is_refused(void **state)
+{
+	static const struct {
+		const char *text, *message;
+		unsigned column;
+	} rows[] = {
+		{"Address=ens5", "expected INTERFACE ADDRESS/PREFIX", 9},
+		{"Address=ens5/0 192.0.2.1/24", "expected INTERFACE ADDRESS/PREFIX", 9},
+		{"Address=ens5 192.0.2.1", "with its prefix", 14},
+		{"Address=ens5 192.0.2.1/33", "with its prefix", 14},
+		{"Address=ens5 2001:db8::/129", "with its prefix", 14},
+		{"Address=ens5 x/24", "with its prefix", 14},
+		{"Route=default", "expected default or NETWORK/PREFIX", 7},
+		{"Route=default x", "expected the gateway's address", 15},
+		{"Route=10.0.0.0/8 fe80::1", "of the gateway's family", 7},
+		{"DNS=dns.example", "expected the addresses of name servers", 5},
+		{"DNS=192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4", "at most 3", 35},
+		{"Search=a/b", "expected domains", 8},
+		{"Adress=x", "expected Address, Route, DNS or Search", 1},
+	};
+	char text[256];
+
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	tree.request.is_host = true;
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		(void)snprintf(text, sizeof(text), "[Holdfast]\nUnits=a.service\n[Network]\n%s\n",
+			       rows[i].text);
+		tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+		(void)tree_load(&tree);
+		const struct diag *diag = tree_diag(&tree, rows[i].message);
+		assert_int_equal(diag->line, 4);
+		assert_int_equal(diag->column, rows[i].column);
+	}
+}
+
 /* Either separator, the first decides; what is said again stands in place of what was said. */
 static void test_sysctls_of_a_host(void **state)
 {
@@ -519,14 +583,15 @@ static void test_sysctls_of_a_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_values_that_are_refused),  TEST(test_keys_that_are_not_honoured),
-		TEST(test_secrets_that_are_refused), TEST(test_remote_secrets),
-		TEST(test_probes_that_are_refused),  TEST(test_shells_are_refused),
-		TEST(test_the_graph_is_checked),     TEST(test_units_that_exclude_each_other),
-		TEST(test_the_stop_budget),	     TEST(test_a_command_line_has_a_limit),
-		TEST(test_offline_does_without),     TEST(test_overrides),
-		TEST(test_promises_are_the_images),  TEST(test_conf_that_is_refused),
-		TEST(test_sysctls_of_a_host),
+		TEST(test_values_that_are_refused),   TEST(test_keys_that_are_not_honoured),
+		TEST(test_secrets_that_are_refused),  TEST(test_remote_secrets),
+		TEST(test_probes_that_are_refused),   TEST(test_shells_are_refused),
+		TEST(test_the_graph_is_checked),      TEST(test_units_that_exclude_each_other),
+		TEST(test_the_stop_budget),	      TEST(test_a_command_line_has_a_limit),
+		TEST(test_offline_does_without),      TEST(test_overrides),
+		TEST(test_promises_are_the_images),   TEST(test_conf_that_is_refused),
+		TEST(test_sysctls_of_a_host),	      TEST(test_the_network_of_a_host),
+		TEST(test_a_network_that_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
