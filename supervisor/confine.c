@@ -91,7 +91,7 @@ int confine_nice(struct child *child)
 /* As near as we may: without CAP_SYS_RESOURCE no hard limit can be raised. */
 static int set_limit(int which, uint64_t soft, uint64_t hard)
 {
-	uint64_t wanted[2] = {soft, hard}, now[2]; /* struct rlimit64: prlimit(2) */
+	uint64_t wanted[2] = {soft, hard}, now[2] = {0}; /* struct rlimit64: prlimit(2) */
 
 	int r = RAW4(prlimit64, 0, which, RAW_POINTER(wanted), 0);
 	if (r != -EPERM)
