@@ -7,7 +7,8 @@
  *
  * The file is read as the image has it, before the unit's own mounts and root; boot has looked at it
  * already (units/templates.c), so what is found wrong here is what a value brought, or a name below a
- * SecretPath=.
+ * SecretPath=. Since it is read with rights that the unit does not have, nobody but root may have put
+ * it there (lib/trust.h), and that is looked at each time.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@
 #include "lib/io.h"
 #include "lib/secretfile.h"
 #include "lib/template.h"
+#include "lib/trust.h"
 
 struct output {
 	struct child *child;
@@ -88,15 +90,19 @@ static int find(void *context, const char *name, struct template_value *ret_valu
 }
 
 /* The whole file in memory of its own, so that nobody shortens it below us. */
-static int read_source(const char *path, char **ret_text, size_t *ret_size)
+static int read_source(struct child *child, const char *path, char **ret_text, size_t *ret_size)
 {
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	struct stat st;
+	bool is_writable;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	CLEANUP(fd_closep)
+	int fd = trust_open(-EBADF, path, &is_writable, child->text, sizeof(child->text));
+	if (fd < 0) {
+		child->detail = child->text[0] ? child->text : path;
+		return fd;
+	}
+	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -ENOTTY;
 	if (st.st_size > TEMPLATE_SOURCE_MAX)
 		return -EFBIG;
 	size_t room = (size_t)st.st_size + 1, size = 0;
@@ -140,7 +146,7 @@ static int render(struct child *child, const struct plan_template *template, int
 	char *text = NULL;
 
 	child->detail = path;
-	int r = read_source(path, &text, &request.size);
+	int r = read_source(child, path, &text, &request.size);
 	if (r < 0)
 		return r;
 	request.text = text;

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/fd.h"
 #include "lib/template.h"
+#include "lib/trust.h"
 #include "units/source.h"
 
 static int find_name(void *context, const char *name, struct template_value *ret_value)
@@ -42,6 +44,33 @@ static void check_text(struct units *units, const struct unit *unit,
 		     fault.message);
 }
 
+/* In boot alone: elsewhere the tree is somebody's work, and nobody is lent root's rights. */
+static void check_place(struct units *units, const struct unit *unit,
+			const struct template *template)
+{
+	bool is_writable;
+	char why[512];
+
+	if (!units->request.environment)
+		return;
+	int fd =
+		trust_open(units->source.root_fd, template->source, &is_writable, why, sizeof(why));
+	if (fd == -EPERM && why[0])
+		report_error(
+			&units->report, &template->at,
+			"[X-Templates] %s=: %s, and %s would be read with root's rights: expected "
+			"a file on a read-only mount, or one that only root may write to, as all "
+			"directories above it",
+			template->target, why, template->source);
+	else if (fd >= 0 && is_writable)
+		report_warning(
+			&units->report, &template->at,
+			"[X-Templates] %s=: %s lies on a mount that is writable: a service of "
+			"root could replace it (%s)",
+			template->target, template->source, unit->name.full);
+	(void)fd_close(fd);
+}
+
 static void check_template(struct units *units, const struct unit *unit,
 			   const struct template *template)
 {
@@ -75,5 +104,6 @@ void templates_check(struct units *units, const struct unit *unit)
 	for (size_t i = 0; i < unit->templates.count; i++) {
 		check_name(units, unit, &unit->templates.items[i]);
 		check_template(units, unit, &unit->templates.items[i]);
+		check_place(units, unit, &unit->templates.items[i]);
 	}
 }

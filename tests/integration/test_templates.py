@@ -2,6 +2,7 @@
 """[X-Templates] in a whole instance: a configuration file of the image, filled in, on each rung."""
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -77,6 +78,57 @@ class Templates(instance.Case):
         self.assertEqual(whole.stop(), 0)
 
 
+    def refused(self, source, says):
+        whole = self.instance({"web.service": self.unit([f"x.ini={source}"], "echo it-has-begun")}, ["web.service"],
+                              env={"GIVEN": "x"})
+        self.assertEqual(whole.wait(), 78, whole.text)
+        self.assertRegex(whole.text, r"web\.service:\d+:\d+: \[X-Templates\] x\.ini=: " + re.escape(says))
+        self.assertNotIn("it-has-begun", whole.text)
+
+    def test_a_source_that_somebody_else_may_have_put_there_is_refused(self):
+        """It is read with root's rights: a link to what root alone may read would be handed to the service."""
+        open_dir, theirs, shared = f"{self.dir}/open", f"{self.dir}/theirs", f"{self.dir}/shared"
+        secret = self.write("secret", "hidden-from-all\n", mode=0o400)
+        for path in (open_dir, theirs, shared):
+            os.mkdir(path)
+        for path in (f"{open_dir}/x.ini", f"{theirs}/x.ini", f"{shared}/x.ini", f"{shared}/own.ini"):
+            with open(path, "w", encoding="utf-8") as f:
+                f.write("a = {{ DB }}\n")
+        os.chmod(open_dir, 0o777)
+        os.chown(theirs, 65534, 65534)
+        os.chmod(shared, 0o1777)
+        os.symlink(secret, f"{shared}/link")
+        os.chown(f"{shared}/link", 65534, 65534, follow_symlinks=False)
+        os.link(secret, f"{shared}/second")
+        os.chown(f"{shared}/own.ini", 65534, 65534)
+        self.refused(f"{open_dir}/x.ini", f"{open_dir} may be written by others than root")
+        self.refused(f"{theirs}/x.ini", f"{theirs} belongs to somebody else than root")
+        self.refused(f"{shared}/own.ini", f"{shared}/own.ini belongs to somebody else")
+        self.refused(f"{shared}/link", f"{shared}/link belongs to somebody else")
+        self.refused(f"{shared}/second", f"{shared}/second has a second name")
+        # Root's own links, and a directory like /tmp, are nothing to be afraid of; but it is said.
+        os.symlink("../shared/../shared/x.ini", f"{shared}/good")
+        whole = self.instance({"web.service": self.unit([f"x.ini={shared}/good"],
+                                                        "cat $CREDENTIALS_DIRECTORY/x.ini; exec sleep 1000")}, ["web.service"],
+                              env={"GIVEN": "value"})
+        whole.wait_for('"msg":"a = ')
+        self.assertIn("lies on a mount that is writable: a service of root could replace it", whole.text)
+        self.assertEqual(whole.stop(), 0)
+
+    def test_a_source_that_is_opened_up_later_is_refused_then(self):
+        os.mkdir(f"{self.dir}/dir")
+        source = self.write("dir/x.ini", "a = 1\n")
+        before = self.write("before.sh", f"#!/bin/sh\nchmod 777 {self.dir}/dir\n", mode=0o755)
+        whole = self.instance({
+            "before.service": f"[Service]\nType=oneshot\nExecStart={before}\n",
+            "web.service": "[Unit]\nRequires=before.service\nAfter=before.service\n" +
+                           self.unit([f"x.ini={source}"], "echo it-has-begun")},
+            ["web.service"], env={"GIVEN": "x"})
+        self.assertEqual(whole.wait(), 243, whole.text)
+        self.assertIn(f"{self.dir}/dir may be written by others than root", whole.text)
+        self.assertNotIn("it-has-begun", whole.text)
+
+
 class OnRungs(instance.Case):
     UNIT = ("[Service]\nType=oneshot\nRemainAfterExit=yes\nUser=%s\nExecStart=/usr/bin/selfie --read %%d/app.json\n"
             "[X-Holdfast]\nConfig=DB env:GIVEN\n[X-Templates]\napp.json=/etc/app.json\n")
@@ -85,7 +137,9 @@ class OnRungs(instance.Case):
         for rung in (instance.EVERYTHING, instance.CONTAINER, instance.NOTHING):
             with self.subTest(rung=rung.name):
                 instance.make_tree(self.dir, harness.BIN)
-                self.write("root/etc/app.json", '{"db": "{{ DB }}"}\n')
+                path = self.write("root/etc/app.json", '{"db": "{{ DB }}"}\n')
+                # On a root that is read-only it does not matter whose it is; and without rights none are lent.
+                os.chown(path, 1000, -1)
                 whole = self.instance({"show.service": self.UNIT % "app"}, ["show.service"], rung=rung, env={"GIVEN": 'a"b'})
                 whole.wait_running()
                 line = next(line for line in whole.text.splitlines() if '"argv":' in line)
