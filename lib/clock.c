@@ -1,5 +1,6 @@
 #include "lib/clock.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <time.h>
 
@@ -19,6 +20,19 @@ uint64_t clock_now_us(void)
 uint64_t clock_wall_us(void)
 {
 	return now_of(CLOCK_REALTIME);
+}
+
+int clock_set_wall(int year, int month, int day, int hour, int minute, int second)
+{
+	struct tm tm = {.tm_year = year - 1900,
+			.tm_mon = month - 1,
+			.tm_mday = day,
+			.tm_hour = hour,
+			.tm_min = minute,
+			.tm_sec = second};
+	const struct timespec ts = {.tv_sec = timegm(&tm)};
+
+	return clock_settime(CLOCK_REALTIME, &ts) < 0 ? -errno : 0;
 }
 
 uint64_t clock_add_us(uint64_t a, uint64_t b)

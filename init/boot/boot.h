@@ -82,6 +82,7 @@ int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 int place_find(struct boot *boot);
 int request_open(struct boot *boot); /* the command line, and what format is asked for outside */
 int mounts_complete(struct boot *boot);
+int machine_identify(struct boot *boot); /* a host's id, name, clock */
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
 int request_complete(struct boot *boot); /* with what the network knows; the plan's numbers */
