@@ -11,8 +11,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/rtc.h>
@@ -80,7 +80,8 @@ static void set_clock(struct boot *boot)
 	struct rtc_time rtc;
 
 	CLEANUP(fd_closep) int fd = open("/dev/rtc0", O_RDONLY | O_CLOEXEC);
-	if (clock_wall_us() < CLOCK_FLOOR_US && fd >= 0 && ioctl(fd, (int)RTC_RD_TIME, &rtc) == 0)
+	if (clock_wall_us() < CLOCK_FLOOR_US && fd >= 0 &&
+	    syscall(SYS_ioctl, fd, RTC_RD_TIME, &rtc) == 0)
 		(void)clock_set_wall(rtc.tm_year + 1900, rtc.tm_mon + 1, rtc.tm_mday, rtc.tm_hour,
 				     rtc.tm_min, rtc.tm_sec);
 	if (clock_wall_us() < CLOCK_FLOOR_US)
