@@ -59,10 +59,16 @@ holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c lib/trust.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
+# /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
+holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
+                             init/initramfs/end.c init/initramfs/modules.c init/initramfs/device.c \
+                             init/initramfs/dm.c init/initramfs/verity.c init/initramfs/root.c \
+                             init/initramfs/switch.c $(LIB_CORE)
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
                   holdfast-secrets holdfastctl
+INITRAMFS_PROGRAM := holdfast-initramfs
 REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain
 holdfast-explain_LIBS := -lcjson
@@ -94,7 +100,7 @@ CF_fuzz     := $(CBASE) -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-re
 LF_fuzz     := -fsanitize=fuzzer,address,undefined
 
 .PHONY: all asan check run bench fuzz lint install clean deps soak image
-all: $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(TOOL_PROGRAMS:%=$(B)/host/bin/%)
+all: $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(B)/release/bin/$(INITRAMFS_PROGRAM) $(TOOL_PROGRAMS:%=$(B)/host/bin/%)
 asan: $(IMAGE_PROGRAMS:%=$(B)/asan/bin/%) $(B)/asan/bin/$(REMOTE_PROGRAM) $(TOOL_PROGRAMS:%=$(B)/asan/bin/%)
 
 # musl-gcc sees musl's headers alone: the kernel's own stand behind them, through this folder.
@@ -129,7 +135,7 @@ $(B)/$(1)/bin/$(2): $$($(2)_SRCS:%.c=$(B)/$(1)/%.o)
 	@mkdir -p $$(@D)
 	$$(CC_$(1)) $$(LF_$(1)) -o $$@ $$^ $$($(2)_LIBS)
 endef
-$(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,release,$(p))))
+$(foreach p,$(IMAGE_PROGRAMS) $(INITRAMFS_PROGRAM),$(eval $(call program_rules,release,$(p))))
 $(foreach p,$(IMAGE_PROGRAMS),$(eval $(call program_rules,crash,$(p))))
 $(foreach p,$(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$(eval $(call program_rules,host,$(p))))
 $(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$(eval $(call program_rules,asan,$(p))))
@@ -208,7 +214,7 @@ lint:
 
 # Sources as clang sees them: a second compiler's warnings are errors too.
 .PHONY: clang
-ALL_SRCS := $(sort $(foreach p,$(IMAGE_PROGRAMS) $(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$($(p)_SRCS)))
+ALL_SRCS := $(sort $(foreach p,$(IMAGE_PROGRAMS) $(INITRAMFS_PROGRAM) $(TOOL_PROGRAMS) $(REMOTE_PROGRAM),$($(p)_SRCS)))
 clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
 
 deps:
@@ -247,7 +253,7 @@ install: all
 	install -d $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1 \
 	  $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 -s $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) \
-	  $(DESTDIR)$(LIBEXECDIR)
+	  $(B)/release/bin/$(INITRAMFS_PROGRAM) $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 -s $(TOOL_PROGRAMS:%=$(B)/host/bin/%) $(DESTDIR)$(PREFIX)/bin
 	for p in holdfast holdfastctl; do ln -sfn ../lib/holdfast/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
 	for m in docs/man/*.[158]; do [ -e $$m ] || continue; \

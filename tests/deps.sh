@@ -17,6 +17,7 @@ packages=(
 	python3-botocore openssl
 	tini dumb-init catatonit s6 nginx-common
 	podman crun uidmap busybox-static
+	qemu-system-x86 erofs-utils cryptsetup-bin e2fsprogs lz4
 	prometheus
 )
 [ "${1-}" = bench ] && packages+=(awscli nginx-light wrk)

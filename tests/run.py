@@ -2,7 +2,7 @@
 """Runs every test and ends with one line, "N passed, N failed[, N skipped]".
 
 What counts as a test: each test of each unit binary, each fuzzer's corpus, each lint rule, each test
-method of tests/integration/test_*.py, and that meanwhile no program met its own filter. Arguments are substrings: only jobs whose name has one
+method of tests/integration/test_*.py and tests/boot/test_*.py, and that meanwhile no program met its own filter. Arguments are substrings: only jobs whose name has one
 of them run. Each job is a process of its own that ends with such a line itself.
 
 A job that fails while others keep the machine busy is run once more, alone: what passes then is
@@ -40,6 +40,8 @@ def jobs():
         if name == "test_chaos" and not any(w in name for w in sys.argv[1:]):
             continue
         yield f"integration/{name}", [sys.executable, path], count_line
+    for path in sorted(glob.glob(f"{ROOT}/tests/boot/test_*.py")):
+        yield f"boot/{os.path.basename(path)[:-3]}", [sys.executable, path], count_line
 
 
 def count_cmocka(code, out):

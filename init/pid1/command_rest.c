@@ -58,6 +58,9 @@ static void add(int proc, const char *name)
 	if (str_parse_u64(name, INT32_MAX, &pid) < 0 || n_processes == PROCESSES_MAX ||
 	    proc_read_stat(proc, (pid_t)pid, &stat) < 0)
 		return;
+	/* On a host the kernel's own threads are below nobody, and never end. */
+	if (stat.is_kernel)
+		return;
 	processes[n_processes++] = (struct process){
 		.start_ticks = stat.start_ticks,
 		.pid = (pid_t)pid,
