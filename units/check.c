@@ -5,7 +5,10 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/str.h"
+#include "units/conf.h"
 #include "units/load.h"
+#include "units/values.h"
 
 #define KILL_RESERVE_US (2 * USEC_PER_SEC) /* of the budget, for KILL and the dump */
 
@@ -228,4 +231,49 @@ void check_stop_budget(struct units *units)
 	if (found && budget != PLAN_INFINITY_US &&
 	    clock_add_us(clock_add_us(worst, drain), KILL_RESERVE_US) > budget)
 		say_over_budget(units, found, worst, drain);
+}
+
+/* ---------------------------------------------------------------- a wrapped secret_id */
+
+static const struct secret *find_vault_secret(const struct unit *unit)
+{
+	for (size_t i = 0; i < unit->secrets.count; i++) {
+		if (str_starts(unit->secrets.items[i].reference, "vault:"))
+			return &unit->secrets.items[i];
+	}
+	return NULL;
+}
+
+/* By another way to log in nobody asks for a secret_id. */
+static bool is_wrapped(const struct units *units)
+{
+	const char *auth = conf_secret_setting(units, "HOLDFAST_VAULT_AUTH");
+	const char *wrapped = conf_secret_setting(units, "HOLDFAST_VAULT_WRAPPED");
+	bool is_true = false;
+
+	return auth && strcmp(auth, "approle") == 0 && wrapped &&
+	       value_bool(wrapped, &is_true) == 0 && is_true;
+}
+
+/* Each unit has a session of its own, which no other sees: the second to log in would find the
+ * wrapping token used, and call it tampering. */
+void check_wrapped(struct units *units)
+{
+	const struct unit *first = NULL;
+
+	for (size_t i = 0; is_wrapped(units) && i < units->count; i++) {
+		const struct unit *unit = units->items[i];
+		const struct secret *secret = find_vault_secret(unit);
+		if (!secret || unit->is_masked)
+			continue;
+		if (first)
+			report_error(&units->report, &secret->at,
+				     "%s has a reference to Vault, and so has %s, but a wrapped "
+				     "secret_id (VaultWrapped=) can be taken out once, by one "
+				     "unit: expected VaultTokenFile= of an agent, or a secret_id "
+				     "that is not wrapped",
+				     unit->name.full, first->name.full);
+		else
+			first = unit;
+	}
 }

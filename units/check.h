@@ -10,3 +10,6 @@ void check_unit(struct units *units, struct unit *unit);
 
 /* After graph_build: whether all can be stopped within the one stop budget. */
 void check_stop_budget(struct units *units);
+
+/* Once all are loaded: a wrapped secret_id for Vault can be had once, so one unit alone may ask. */
+void check_wrapped(struct units *units);

@@ -79,6 +79,7 @@ static void load(struct units *units)
 	tmpfiles_load(units);
 	graph_build(units);
 	check_stop_budget(units);
+	check_wrapped(units);
 }
 
 /* Apart, so that no variable of the caller is clobbered by the jump. */

@@ -11,6 +11,9 @@ void conf_load(struct units *units);
 
 /* A key of [Secrets] (units/conf_secrets.c). */
 void conf_apply_secrets(const struct parse *parse);
+/* What the helpers will take for a setting of that name: [Secrets], else the environment, else NULL.
+ * Borrowed. */
+const char *conf_secret_setting(const struct units *units, const char *name);
 /* A key of [Sysctl] (units/conf_host.c). */
 void conf_apply_sysctl(const struct parse *parse);
 /* A key of [Network] (units/conf_network.c). */

@@ -172,6 +172,29 @@ static void set_setting(struct units *units, const struct key *key, const char *
 			     arena_printf(&units->arena, "%s=%s", key->setting, value), at);
 }
 
+static const char *value_of(const char *assignment, const char *name)
+{
+	size_t length = strlen(name);
+
+	return strncmp(assignment, name, length) == 0 && assignment[length] == '='
+		       ? assignment + length + 1
+		       : NULL;
+}
+
+/* As run_setting of secrets/run.c: an empty variable counts as not set. */
+const char *conf_secret_setting(const struct units *units, const char *name)
+{
+	const struct settings *list = &units->conf.secret_settings;
+	const char *const *environment = units->request.environment;
+	const char *value = NULL;
+
+	for (size_t i = 0; !value && i < list->count; i++)
+		value = value_of(list->items[i].text, name);
+	for (; !value && environment && *environment; environment++)
+		value = value_of(*environment, name);
+	return value && *value ? value : NULL;
+}
+
 void conf_apply_secrets(const struct parse *parse)
 {
 	const struct key *key = find_key(parse->item->key);

@@ -250,6 +250,56 @@ static void test_remote_secrets(void **state)
 		assert_string_equal(plan_string(plan, plan_list_get(plan, list, i)), settings[i]);
 }
 
+/* A wrapped secret_id can be had once, and each unit logs in by itself. */
+static void test_a_wrapped_secret_id_is_one_units(void **state)
+{
+	static const char conf[] = "[Holdfast]\nUnits=a.service b.service c.service\n";
+	static const char *const environment[] = {"HOLDFAST_VAULT_AUTH=approle",
+						  "HOLDFAST_VAULT_WRAPPED=Yes", NULL};
+	static const char unit[] = "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\n"
+				   "Secret=L file:/usr/bin/data\nSecret=A vault:kv/app/a#k\n";
+	char text[256];
+
+	(void)state;
+	tree_unit(&tree, "a.service", unit);
+	tree_unit(&tree, "b.service", unit);
+	tree_unit(&tree, "c.service",
+		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A ssm:/app/a\n");
+	for (int i = 0; i < 3; i++) {
+		static const char *const settings[] = {
+			"VaultAuth=approle\nVaultWrapped=yes\n",
+			"", /* the environment says it */
+			"VaultWrapped=no\n",
+		};
+		(void)snprintf(text, sizeof(text), "%s[Secrets]\n%s", conf, settings[i]);
+		tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+		tree.request.environment = i == 0 ? NULL : environment;
+		(void)tree_load(&tree);
+		if (i == 2) {
+			assert_int_equal(units_diagnostics(tree.units)->n_errors, 0);
+			break;
+		}
+		const struct diag *diag = tree_diag(
+			&tree, "b.service has a reference to Vault, and so has a.service");
+		assert_int_equal(units_diagnostics(tree.units)->n_errors, 1);
+		assert_non_null(strstr(diag->message, "VaultTokenFile="));
+		assert_int_equal(diag->level, DIAG_ERROR);
+		assert_int_equal(diag->status, EX_CONFIG);
+		assert_string_equal(diag->file, "/etc/holdfast/units/b.service");
+		assert_int_equal(diag->line, 5);
+	}
+	tree.request.environment = NULL;
+	/* One unit, or another way to log in: it is nobody's concern. */
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service c.service\n[Secrets]\nVaultAuth=approle\n"
+		   "VaultWrapped=yes\n",
+		   0644);
+	assert_int_equal(tree_load(&tree)->n_errors, 0);
+	(void)snprintf(text, sizeof(text), "%s[Secrets]\nVaultAuth=aws\nVaultWrapped=yes\n", conf);
+	tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+	assert_int_equal(tree_load(&tree)->n_errors, 0);
+}
+
 static void test_probes_that_are_refused(void **state)
 {
 	static const struct refusal rows[] = {
@@ -583,14 +633,23 @@ static void test_sysctls_of_a_host(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_values_that_are_refused),   TEST(test_keys_that_are_not_honoured),
-		TEST(test_secrets_that_are_refused),  TEST(test_remote_secrets),
-		TEST(test_probes_that_are_refused),   TEST(test_shells_are_refused),
-		TEST(test_the_graph_is_checked),      TEST(test_units_that_exclude_each_other),
-		TEST(test_the_stop_budget),	      TEST(test_a_command_line_has_a_limit),
-		TEST(test_offline_does_without),      TEST(test_overrides),
-		TEST(test_promises_are_the_images),   TEST(test_conf_that_is_refused),
-		TEST(test_sysctls_of_a_host),	      TEST(test_the_network_of_a_host),
+		TEST(test_values_that_are_refused),
+		TEST(test_keys_that_are_not_honoured),
+		TEST(test_secrets_that_are_refused),
+		TEST(test_remote_secrets),
+		TEST(test_a_wrapped_secret_id_is_one_units),
+		TEST(test_probes_that_are_refused),
+		TEST(test_shells_are_refused),
+		TEST(test_the_graph_is_checked),
+		TEST(test_units_that_exclude_each_other),
+		TEST(test_the_stop_budget),
+		TEST(test_a_command_line_has_a_limit),
+		TEST(test_offline_does_without),
+		TEST(test_overrides),
+		TEST(test_promises_are_the_images),
+		TEST(test_conf_that_is_refused),
+		TEST(test_sysctls_of_a_host),
+		TEST(test_the_network_of_a_host),
 		TEST(test_a_network_that_is_refused),
 	};
 
