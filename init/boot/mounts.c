@@ -105,25 +105,34 @@ static int fill_dev(struct boot *boot)
 			return boot_fail(boot, EX_OSERR, "cannot make %s: %s", devices[i].name,
 					 strerror(errno));
 	}
+	return 0;
+}
+
+/* What every /dev has besides its devices. */
+static int complete_dev(struct boot *boot)
+{
 	for (size_t i = 0; i < ARRAY_COUNT(device_links); i++)
 		(void)symlink(device_links[i].target, device_links[i].name);
 	(void)mkdir("/dev/shm", 01777);
-	return 0;
+	int r = tree_mount_tmpfs("/dev/shm", &shm_tmpfs);
+	return r < 0 ? fail_mount(boot, "/dev/shm", r) : 0;
 }
 
 static int mount_dev(struct boot *boot)
 {
-	if (has_devices() || !boot->can_mount)
+	if (!boot->can_mount)
 		return 0;
+	/* On a host it is the kernel's own, from the initramfs. A runtime gives a whole one. */
+	if (has_devices())
+		return boot->is_host ? complete_dev(boot) : 0;
 	int r = tree_mount_tmpfs("/dev", &dev_tmpfs);
 	if (r < 0)
 		return fail_mount(boot, "/dev", r);
 	r = fill_dev(boot);
+	if (r == 0)
+		r = complete_dev(boot);
 	if (r != 0)
 		return r;
-	r = tree_mount_tmpfs("/dev/shm", &shm_tmpfs);
-	if (r < 0)
-		return fail_mount(boot, "/dev/shm", r);
 	/* Nothing is added to /dev any more, and opening devices does not need a writable mount. */
 	if (mount(NULL, "/dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC,
 		  NULL) < 0)

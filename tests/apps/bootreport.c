@@ -3,6 +3,7 @@
  *
  *   mount POINT OPTIONS TYPE     each mount that PID 1 has
  *   argv WORD                    each word of PID 1
+ *   link NAME TARGET             what a name below /dev points to
  *   environ SIZE                 the bytes of the environment that the kernel gave to PID 1
  *   write ERROR, remount ERROR   what the kernel says to who wants to change the root
  *   end                          that was all
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char text[65536];
 
@@ -45,9 +47,18 @@ static void tell_init(void)
 	(void)printf("environ %zu\n", read_file("/proc/1/environ"));
 }
 
+static void tell_link(const char *name)
+{
+	ssize_t n = readlink(name, text, sizeof(text) - 1);
+
+	text[n < 0 ? 0 : n] = '\0';
+	(void)printf("link %s %s\n", name, text);
+}
+
 int main(void)
 {
 	tell_mounts();
+	tell_link("/dev/fd");
 	tell_init();
 	(void)printf("write %s\n", mkdir("/new", 0755) < 0 ? strerror(errno) : "done");
 	(void)printf("remount %s\n",

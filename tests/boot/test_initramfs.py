@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """From the kernel's hand-over to holdfast on a proven root, or to a machine that is off."""
+import datetime
 import os
 import shutil
 import struct
@@ -104,10 +105,20 @@ class Good(Case):
         for point, kind, wanted in (("/", "erofs", "ro,nosuid,nodev"), ("/dev", "devtmpfs", "nosuid"),
                                     ("/proc", "proc", "nosuid,nodev,noexec"),
                                     ("/sys", "sysfs", "nosuid,nodev,noexec"),
-                                    ("/run", "tmpfs", "nosuid,nodev,noexec")):
+                                    ("/run", "tmpfs", "nosuid,nodev,noexec"),
+                                    ("/dev/shm", "tmpfs", "nosuid,nodev,noexec")):
             self.assertEqual(mounts[point][0], kind)
             self.assertLessEqual(set(wanted.split(",")), mounts[point][1], point)
         self.assertNotIn("/dev/pts", mounts)
+        self.assertEqual(self.lines(machine, "link"), ["/dev/fd /proc/self/fd"])
+
+    def test_the_end_waits_for_no_thread_of_the_kernel(self):
+        machine = self.boot(self.disk.words())
+        self.assert_booted(machine)
+        # Taken for processes that will not end they cost the grace of TERM and of KILL, 1.5 s.
+        down, gone = (datetime.datetime.fromisoformat(e["ts"]) for e in machine.events()
+                      if e.get("msg") in ("the instance is stopped", "holdfast exits with 0"))
+        self.assertLess((gone - down).total_seconds(), 1.4)
 
     def test_words_in_place_of_a_superblock(self):
         disk = qemu.Disk(f"{self.dir}/disk", SHARED[0].tree, has_superblock=False)
