@@ -5,6 +5,7 @@
 #                   and build/host/bin (tools)
 #   make asan       the same programs under AddressSanitizer and UBSan: build/asan/bin
 #   make check      installs what is missing, builds both, lints, and runs every test
+#   make image      builds all that images/build makes of images/demo (as root)
 #   make run        builds the demo image and boots it (as root)
 #   make bench | fuzz | soak | lint | install DESTDIR= PREFIX= | clean
 
@@ -78,7 +79,8 @@ holdfast-explain_LIBS := -lcjson
 WARN     := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
             -Wvla -Wformat=2 -Wundef -Werror
 CPPFLAGS := -I. -I$(B) -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"'
-CBASE    := -std=gnu17 $(WARN) -fno-strict-aliasing -ffunction-sections -fdata-sections -g
+CBASE    := -std=gnu17 $(WARN) -fno-strict-aliasing -ffunction-sections -fdata-sections -g \
+            -ffile-prefix-map=$(CURDIR)=.
 
 CC_release  := musl-gcc
 CF_release  := $(CBASE) -O2 -fstack-protector-strong -fno-plt -fno-pie -idirafter $(B)/uapi
@@ -219,9 +221,11 @@ clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
 
 deps:
 	tests/deps.sh
-.PHONY: deps-run deps-bench
+.PHONY: deps-run deps-image deps-bench
 deps-run:
 	tests/deps.sh run
+deps-image:
+	tests/deps.sh image
 deps-bench:
 	tests/deps.sh bench
 
@@ -232,12 +236,18 @@ DEMO_IMAGE := $(B)/image/demo.squashfs
 $(B)/image/demo-api: images/demo/api.c Makefile
 	@mkdir -p $(@D)
 	gcc $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $<
-$(DEMO_IMAGE): $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(B)/image/demo-api \
-               $(B)/host/bin/holdfast-check images/build VERSION \
-               $(shell find images/demo -type f)
-	images/build
+DEMO_PARTS := $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) $(B)/image/demo-api \
+              $(B)/host/bin/holdfast-check images/build $(wildcard images/builder/*.py) VERSION \
+              $(shell find images/demo -type f)
+$(DEMO_IMAGE): $(DEMO_PARTS)
+	images/build --only squashfs
 
-image: $(DEMO_IMAGE)
+# Everything that images/build makes: make run needs none of it but the squashfs.
+$(B)/image/demo.manifest.json: $(DEMO_PARTS) $(B)/release/bin/$(INITRAMFS_PROGRAM) \
+                               images/initramfs.py images/kernel.py
+	images/build
+image: deps-image
+	$(MAKE) $(B)/image/demo.manifest.json
 
 ifdef QEMU
 run:

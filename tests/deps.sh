@@ -2,6 +2,7 @@
 # Installs from Debian's packages what building and testing need, and only what is missing:
 #   tests/deps.sh        for make check
 #   tests/deps.sh run    for make run, which needs much less
+#   tests/deps.sh image  for make image: what makes disks as well
 #   tests/deps.sh bench  for make bench: what it measures beside holdfast as well
 set -euo pipefail
 packages=(
@@ -9,7 +10,8 @@ packages=(
 	libcurl4-openssl-dev libssl-dev libcjson-dev
 	python3 binutils util-linux squashfs-tools mmdebstrap
 )
-[ "${1-}" = run ] || packages+=(
+[ "${1-}" = run ] || packages+=(erofs-utils cryptsetup-bin mtools fdisk systemd-boot-efi)
+[ "${1-}" = run ] || [ "${1-}" = image ] || packages+=(
 	libcmocka-dev
 	clang clang-tidy clang-format cppcheck libclang-rt-14-dev
 	curl file iproute2 procps mandoc
@@ -17,8 +19,8 @@ packages=(
 	python3-botocore openssl
 	tini dumb-init catatonit s6 nginx-common
 	podman crun uidmap busybox-static
-	qemu-system-x86 erofs-utils cryptsetup-bin e2fsprogs lz4
-	prometheus
+	qemu-system-x86 ovmf erofs-utils cryptsetup-bin e2fsprogs lz4
+	prometheus packer
 )
 [ "${1-}" = bench ] && packages+=(awscli nginx-light wrk)
 missing=()
