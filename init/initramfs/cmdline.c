@@ -254,7 +254,7 @@ static const char *next_token(const char *at, struct token *ret_token)
 	at += is_quoted;
 	const char *end = find_end(at, is_quoted, &equals), *last = end;
 	bool has_open_value = equals && equals + 1 < end && equals[1] == '"';
-	if ((is_quoted || has_open_value) && last > at && last[-1] == '"' && last - 1 != equals + 1)
+	if ((is_quoted || has_open_value) && last > at && last[-1] == '"')
 		last--;
 	*ret_token = (struct token){.start = at, .length = (size_t)(last - at)};
 	if (equals) {
