@@ -1,6 +1,7 @@
 #include "init/initramfs/end.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -9,10 +10,15 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "lib/fd.h"
+#include "lib/io.h"
+#include "lib/sys.h"
 
-#define DRAIN_S 2
+#define DRAIN_S	 2
+#define ORDER_MS 5000 /* DRAIN_S is within */
 
 static void wake(int signal)
 {
@@ -31,7 +37,7 @@ static void drain_console(void)
 	(void)alarm(0);
 }
 
-_Noreturn void end_boot(enum cmdline_failed_boot how)
+static _Noreturn void end_in_order(enum cmdline_failed_boot how)
 {
 	static const int commands[FAILED_BOOT_COUNT] = {
 		[FAILED_BOOT_POWEROFF] = RB_POWER_OFF,
@@ -40,7 +46,36 @@ _Noreturn void end_boot(enum cmdline_failed_boot how)
 
 	drain_console();
 	(void)reboot(commands[how]);
-	/* It was refused, which the first init never is. Our end is the kernel's panic. */
+	_exit(1);
+}
+
+/* Until the process has ended, which means that reboot(2) was refused, or the time is over. */
+static void wait_for(pid_t pid)
+{
+	CLEANUP(fd_closep) int pidfd = sys_pidfd_open(pid, 0);
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	(void)poll(&p, 1, ORDER_MS);
+}
+
+/*
+ * reboot(2) asks every driver first, and waits for the lock of a device whose driver hangs. So a
+ * process of its own calls it, and what remains has no such manners: a restart at once (the b of
+ * Documentation/admin-guide/sysrq.rst), even where the machine should have powered off.
+ */
+_Noreturn void end_boot(enum cmdline_failed_boot how)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		end_in_order(how);
+	if (pid > 0)
+		wait_for(pid);
+	event_emit(EVENT_ERROR, "end-forced", NULL,
+		   "the machine does not end in order: it is restarted at once");
+	drain_console();
+	(void)io_write_file(AT_FDCWD, "/proc/sysrq-trigger", "b");
+	/* Our end, where we are PID 1, is the kernel's panic. */
 	_exit(1);
 }
 

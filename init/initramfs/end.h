@@ -1,8 +1,8 @@
 #pragma once
 /*
  * How a boot that failed ends: the machine powers off (it is replaced, not repaired), or restarts
- * where a word says so. There is no prompt and no other way on, and it cannot be waited out: a
- * watcher of its own does the same when all of it takes too long.
+ * where a word says so, or the kernel cannot power off. There is no prompt and no other way on, and
+ * it cannot be waited out: a watcher of its own does the same when all of it takes too long.
  */
 #include <stdint.h>
 #include <sys/types.h>

@@ -89,9 +89,10 @@ def damage(path, offset, size=64):
 
 
 class Machine(harness.Process):
-    """One QEMU. Its serial line is the output; close() ends it."""
+    """One QEMU. Its serial line is the output; close() ends it. drive: options of its disks, each
+    behind a comma."""
 
-    def __init__(self, folder, initrd, disks=(), append="", incoming=None):
+    def __init__(self, folder, initrd, disks=(), append="", incoming=None, drive=""):
         self.monitor_path = f"{folder}/qmp"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.monitor_path)
@@ -101,7 +102,7 @@ class Machine(harness.Process):
                    "-initrd", initrd, "-append", f"{FAST} {append}",
                    "-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
         for n, disk in enumerate(disks):
-            command += ["-drive", f"file={disk},if=none,id=d{n},format=raw,readonly=on",
+            command += ["-drive", f"file={disk},if=none,id=d{n},format=raw,readonly=on{drive}",
                         "-device", f"virtio-blk-device,drive=d{n}"]
         if incoming:
             command += ["-incoming", f"exec:cat {incoming}"]
@@ -198,12 +199,12 @@ class Snapshot:
             machine.wait_monitor("query-migrate", lambda r: r.get("status") == "completed",
                                  "the snapshot is written")
 
-    def boot(self, folder, disk, cmdline=None, files=()):
+    def boot(self, folder, disk, cmdline=None, files=(), drive=""):
         """A machine that goes on from here; files: {path: bytes}, /cmdline among them."""
         files = dict(files)
         if cmdline is not None:
             files["/cmdline"] = cmdline.encode()
-        machine = Machine(folder, self.initrd, [disk], incoming=self.path)
+        machine = Machine(folder, self.initrd, [disk], incoming=self.path, drive=drive)
         try:
             machine.wait_monitor("query-status", lambda r: r["status"] == "paused", "it is restored")
             machine.ask("cont")
@@ -232,8 +233,8 @@ class Case(harness.Case):
         self.addCleanup(machine.close)
         return machine
 
-    def restored(self, snapshot, disk, cmdline=None, files=()):
-        machine = snapshot.boot(self._folder(), disk, cmdline, files)
+    def restored(self, snapshot, disk, cmdline=None, files=(), drive=""):
+        machine = snapshot.boot(self._folder(), disk, cmdline, files, drive)
         self.addCleanup(machine.close)
         return machine
 

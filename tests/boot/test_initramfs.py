@@ -4,6 +4,7 @@ import datetime
 import os
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -57,8 +58,8 @@ class Case(qemu.Case):
         super().setUp()
         self.disk, self.snapshot = SHARED[0].disk, SHARED[0].snapshot
 
-    def boot(self, words, disk=None, files=()):
-        return self.restored(self.snapshot, disk or self.disk.path, words, files)
+    def boot(self, words, disk=None, files=(), drive=""):
+        return self.restored(self.snapshot, disk or self.disk.path, words, files, drive)
 
     def lines(self, machine, word):
         """What bootreport said that begins with word, without it."""
@@ -189,6 +190,36 @@ def make_gpt(path, disk):
             f.write(data)
 
 
+class Archive(harness.Case):
+    """images/initramfs.py as a command."""
+
+    def make(self, *words):
+        path = f"{self.dir}/initrd"
+        done = subprocess.run([sys.executable, f"{harness.ROOT}/images/initramfs.py", "-o", path, *words],
+                              capture_output=True, text=True, check=False)
+        return done, path
+
+    def test_the_same_input_gives_the_same_bytes_in_load_order(self):
+        contents = []
+        for _ in range(2):
+            done, path = self.make("--cmdline", "holdfast.timeout=5", "dm_verity", "softdog soft_margin=5")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            with open(path, "rb") as f:
+                contents.append(f.read())
+        self.assertEqual(*contents)
+        self.assertIn(b"\nholdfast.timeout=5\n", contents[0].replace(b"\0", b"\n"))
+        # With the end of their line these names stand in the list alone.
+        places = [contents[0].index(name) for name in (b"dm-mod.ko\n", b"dm-bufio.ko\n", b"dm-verity.ko\n")]
+        self.assertEqual(max(places), places[-1])
+        self.assertIn(b"\nsoftdog.ko soft_margin=5\n", contents[0])
+
+    def test_a_module_that_the_kernel_has_not_is_an_error(self):
+        done, path = self.make("nosuch")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no module nosuch", done.stderr)
+        self.assertFalse(os.path.exists(path))
+
+
 class Corrupted(Case):
 
     def test_what_the_mount_reads_panics(self):
@@ -251,6 +282,13 @@ class Refused(Case):
         machine = self.boot(self.disk.words(root="/dev/vdb", timeout=1))
         self.assert_refused(machine, "root-failed", "/dev/vdb did not appear", "powers off")
         self.assertIn(POWER_OFF, machine.text)
+
+    def test_a_disk_that_does_not_answer_cannot_hang_it(self):
+        # A byte a second: what reads it waits in the kernel, where no signal reaches.
+        machine = self.boot(self.disk.words(timeout=1), drive=",throttling.bps-total=1")
+        self.assert_refused(machine, "boot-timeout", "something in it hangs")
+        # Neither can its driver, which is asked before the machine powers off.
+        self.assertEqual(len(machine.events("end-forced")), 1)
 
     def test_modules_that_are_needed(self):
         for missing, message in (("dm-verity", "no verity table"), ("erofs", "has no erofs")):
