@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -286,6 +287,42 @@ class Refused(harness.Case):
         done = build(f"{self.dir}/to", "--image", self.dir)
         self.assertEqual(done.returncode, 1)
         self.assertIn("image.conf", done.stderr)
+
+
+class Ami(harness.Case):
+    """The Packer template, as far as Debian's packer knows it, without a network."""
+
+    TEMPLATE = f"{harness.ROOT}/images/ami/holdfast.pkr.hcl"
+    # What only plugins later than Debian's packer take, beside metadata_options.
+    LATER = ("boot_mode", "imds_support", "tpm_support")
+
+    def packer(self, *options):
+        return subprocess.run(["packer", "validate", *options], capture_output=True, text=True,
+                              check=False, env={"PATH": os.environ["PATH"], "HOME": self.dir,
+                                                "CHECKPOINT_DISABLE": "1", "AWS_REGION": "eu-central-1"})
+
+    def test_its_syntax(self):
+        done = self.packer("-syntax-only", self.TEMPLATE)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_its_arguments(self):
+        with open(self.TEMPLATE, encoding="utf-8") as f:
+            text = f.read()
+        older = re.sub(r"  metadata_options \{.*?\n  \}\n", "", text, flags=re.S)
+        older = "".join(l for l in older.splitlines(True) if not l.strip().startswith(self.LATER))
+        self.assertEqual(len(text.splitlines()) - len(older.splitlines()), len(self.LATER) + 5)
+        names = ("-var", f"disk={harness.ROOT}/VERSION", "-var", "name=b", "-var", "version=1")
+        done = self.packer(*names, self.write("older.pkr.hcl", older))
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        misspelled = self.write("bad.pkr.hcl", older.replace("instance_type ", "instance_sort "))
+        self.assertNotEqual(self.packer(*names, misspelled).returncode, 0)
+
+    def test_metadata_is_asked_for_with_a_token_and_no_key_is_in_the_image(self):
+        with open(self.TEMPLATE, encoding="utf-8") as f:
+            text = f.read()
+        self.assertRegex(text, r'imds_support\s+= "v2.0"')
+        self.assertRegex(text, r'http_tokens\s+= "required"')
+        self.assertNotRegex(text, r"ssh_keypair_name|ssh_private_key")
 
 
 if __name__ == "__main__":
