@@ -267,7 +267,8 @@ def rule_manuals_have_every_key_and_variable():
     page = "docs/man/holdfast.conf.5"
     for source, pattern, macro in (
             ("units/conf.c", r'\{"(?:Holdfast|Health|Log)", "(\w+)", parse', "Ic"),
-            ("units/conf_secrets.c units/conf_host.c", r'\{"([A-Z]\w+)", (?:"|NULL)', "Ic"),
+            ("units/conf_secrets.c", r'\{"([A-Z]\w+)", (?:"|NULL)', "Ic"),
+            ("units/conf_network.c", r'\{"([A-Z]\w+)", apply_', "Ic"),
             ("init/boot/request.c", r'\{"(HOLDFAST_\w+)", "', "Ev")):
         with open(source, encoding="utf-8") as f:
             names = set(re.findall(pattern, f.read()))
