@@ -52,7 +52,7 @@ static int add_addresses(struct boot *boot, struct netlink *netlink,
 {
 	for (size_t i = 0; i < network->n_addresses; i++) {
 		const struct units_address *address = &network->addresses[i];
-		uint32_t index;
+		uint32_t index = 0;
 		int status = set_up(boot, netlink, address->interface, &index);
 		if (status != 0)
 			return status;
@@ -104,7 +104,7 @@ int network_start(struct boot *boot)
 {
 	const struct units_network *network = &units_conf(boot->units)->network;
 	struct netlink netlink;
-	uint32_t loopback;
+	uint32_t loopback = 0;
 
 	if (!boot->is_host)
 		return 0;
