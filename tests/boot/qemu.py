@@ -23,7 +23,7 @@ import harness  # pylint: disable=wrong-import-position
 import initramfs  # pylint: disable=wrong-import-position
 import kernel  # pylint: disable=wrong-import-position
 
-DEADLINE = float(os.environ.get("BOOT_DEADLINE", "90"))
+DEADLINE = float(os.environ.get("BOOT_DEADLINE", "150"))
 BLOCK = 4096
 DISK_BYTES = 16 << 20  # all of one size, so that a snapshot fits each
 MODULES = (*initramfs.VIRTIO_MMIO, *initramfs.EROFS, "squashfs", *initramfs.VERITY)

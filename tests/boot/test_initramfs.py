@@ -42,6 +42,7 @@ class Shared:
 
 
 SHARED = []
+ENDS = []  # seconds from the last unit's end to holdfast's, of each machine
 
 
 def setUpModule():
@@ -72,6 +73,9 @@ class Case(qemu.Case):
         self.assertIn('"msg":"end"', text)
         self.assertIn("the instance ends with status 0", text)
         self.assertIn(POWER_OFF, text)
+        down, gone = (datetime.datetime.fromisoformat(e["ts"]) for e in machine.events()
+                      if e.get("msg") in ("the instance is stopped", "holdfast exits with 0"))
+        ENDS.append((gone - down).total_seconds())
 
     def damaged(self, offset, size=64):
         path = self.disk.copy(f"{self.dir}/damaged")
@@ -114,12 +118,10 @@ class Good(Case):
         self.assertEqual(self.lines(machine, "link"), ["/dev/fd /proc/self/fd"])
 
     def test_the_end_waits_for_no_thread_of_the_kernel(self):
-        machine = self.boot(self.disk.words())
-        self.assert_booted(machine)
-        # Taken for processes that will not end they cost the grace of TERM and of KILL, 1.5 s.
-        down, gone = (datetime.datetime.fromisoformat(e["ts"]) for e in machine.events()
-                      if e.get("msg") in ("the instance is stopped", "holdfast exits with 0"))
-        self.assertLess((gone - down).total_seconds(), 1.4)
+        self.assert_booted(self.boot(self.disk.words()))
+        # Taken for processes that will not end they cost every boot the grace of TERM and of KILL,
+        # 1.5 s. The shortest counts: a machine may have had to wait for its processor.
+        self.assertLess(min(ENDS), 1.4)
 
     def test_words_in_place_of_a_superblock(self):
         disk = qemu.Disk(f"{self.dir}/disk", SHARED[0].tree, has_superblock=False)
