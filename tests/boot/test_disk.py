@@ -29,9 +29,7 @@ def free_port():
 class Disk(harness.Case):
     def make(self):
         """The demo as a machine: nginx alone, since the API's secret comes from a runtime."""
-        subprocess.run(["make", "-s", "build/image/demo.squashfs",
-                        "build/release/bin/holdfast-initramfs"], cwd=harness.ROOT, check=True,
-                       stdout=subprocess.DEVNULL)
+        harness.make("build/image/demo.squashfs", "build/release/bin/holdfast-initramfs")
         shutil.copytree(f"{harness.ROOT}/images/demo", f"{self.dir}/demo")
         conf = "demo/root/etc/holdfast/holdfast.conf"
         with open(f"{self.dir}/{conf}", encoding="utf-8") as f:

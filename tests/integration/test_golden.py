@@ -42,8 +42,7 @@ MADE = tempfile.TemporaryDirectory(prefix="holdfast-golden-")  # removed when th
 
 @functools.cache
 def make_once():
-    subprocess.run(["make", "-s", "build/image/demo.squashfs", "build/release/bin/holdfast-initramfs"], cwd=harness.ROOT, check=True,
-                   stdout=subprocess.DEVNULL)
+    harness.make("build/image/demo.squashfs", "build/release/bin/holdfast-initramfs")
     return build(MADE.name)
 
 

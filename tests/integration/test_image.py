@@ -44,8 +44,7 @@ class ImageCase(harness.Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        subprocess.run(["make", "-s", "build/image/demo.squashfs"], cwd=harness.ROOT, check=True,
-                       stdout=subprocess.DEVNULL)
+        harness.make("build/image/demo.squashfs")
 
 
 class Appliance(ImageCase):
