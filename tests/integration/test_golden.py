@@ -37,7 +37,11 @@ def build(to, *options, umask=0o022, **environment):
                           umask=umask, env={**os.environ, **environment})
 
 
-MADE = tempfile.TemporaryDirectory(prefix="holdfast-golden-")  # removed when the tests end
+MADE = tempfile.TemporaryDirectory(prefix="holdfast-golden-")
+
+
+def setUpModule():
+    unittest.addModuleCleanup(MADE.cleanup)
 
 
 @functools.cache
