@@ -122,6 +122,15 @@ class Instance(harness.Process):
     def wait_running(self, deadline=harness.DEADLINE):
         return self.wait_for("the instance is running", deadline)
 
+    def told(self):
+        """What tests/apps/selfie says of itself. Its line comes by another way than the supervisor's own, so
+        that the end of its process, or a phase, may be said before it."""
+        def find():
+            self.pump()
+            whole = self.text[:self.text.rfind("\n") + 1]
+            return next((json.loads(line) for line in whole.splitlines() if '"argv":' in line), None)
+        return harness.wait_until(find, "what the application says of itself")
+
     def stop(self, number=signal.SIGTERM, deadline=harness.DEADLINE):
         """Asks for a stop and returns the exit status."""
         os.kill(self.init, number)

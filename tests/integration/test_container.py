@@ -449,6 +449,7 @@ class Remote(ContainerCase):
                     *options, "--network", "host", "--volume", f"{etc}:/etc/holdfast:ro"))
                 self.addCleanup(container.remove)
                 container.wait_for("the instance is running")
+                container.wait_for('"argv":')
                 me = next(line for line in container.lines() if "argv" in line)
                 env = dict(word.split("=", 1) for word in me["env"])
                 self.assertEqual((env["LEVEL"], env["DB"]), ("debug", "[secret]"))

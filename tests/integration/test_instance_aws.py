@@ -110,12 +110,12 @@ class Whole(instance.Case):
         def busy():
             self.aws.fault("GetParameters", type="ThrottlingException", times=999)
 
-        for change, status, says in ((denied, 77, "DB (ssm:/shop/blue/db:live) may not be read"),
-                                     (gone, 66, "DB (ssm:/shop/blue/db:live) was not found"),
-                                     (busy, 75, "")):
+        for change, status, says, conf in ((denied, 77, "DB (ssm:/shop/blue/db:live) may not be read", ""),
+                                           (gone, 66, "DB (ssm:/shop/blue/db:live) was not found", ""),
+                                           (busy, 75, "", "[Secrets]\nFetchTimeoutSec=2\n")):
             with self.subTest(status=status):
                 change()
-                whole = self.start_one(self.unit(), conf="[Secrets]\nFetchTimeoutSec=2\n")
+                whole = self.start_one(self.unit(), conf=conf)
                 self.assertEqual(whole.wait(), status, whole.text)
                 self.assertIn(says, whole.text)
                 self.assertEqual(self.notes(), [])

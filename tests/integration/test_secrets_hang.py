@@ -31,11 +31,15 @@ class Hanging(instance.Case):
         return (f"[Service]\nExecStart={harness.APPS}/secretuser {self.notes_path} {name}\n"
                 "[X-Holdfast]\nSecret=A ssm:/app/x\n")
 
-    def start(self, *names, conf="", **options):
-        """An instance with units that hang, and one that has no secrets. Until their calls have come."""
+    def launch(self, *names, conf="", **options):
+        """An instance with units that hang, and one that has no secrets."""
         units = {f"{name}.service": self.unit(name) for name in names}
         units["other.service"] = f"[Service]\nExecStart={self.service(word='other')}\n"
-        whole = self.instance(units, list(units), env={"PATH": os.environ["PATH"], **self.env}, conf=conf, **options)
+        return self.instance(units, list(units), env={"PATH": os.environ["PATH"], **self.env}, conf=conf, **options)
+
+    def start(self, *names, **options):
+        """Until their calls have come."""
+        whole = self.launch(*names, **options)
         harness.wait_until(lambda: self.aws.counts().get("GetParameters", 0) >= len(names), "calls that hang")
         return whole
 
@@ -95,7 +99,7 @@ class Hanging(instance.Case):
     def test_a_fetch_that_hangs_to_its_end_is_the_cause(self):
         words, path = self.termination_log()
         self.aws.fault("GetParameters", kind="hang", times=99)
-        whole = self.start("a", conf="[Secrets]\nFetchTimeoutSec=1\n", wrap=words)
+        whole = self.launch("a", conf="[Secrets]\nFetchTimeoutSec=1\n", wrap=words)
         status = whole.wait()
         self.assertIn(status, (69, 75), whole.text)
         self.assertRegex(self.read(path), rf"a\.service ended \(secrets\) .* the instance ends with status {status}")

@@ -101,7 +101,7 @@ class SecretsLife(instance.Case):
                 units = {f"dead{i}.service": self.unit(f"Secret=A {dead}", name=f"dead{i}") for i in range(10)}
                 whole = self.start({**units, "last.service": self.unit(f"Secret=A {alive}", name="last")})
                 self.wait_notes("last start one")
-                self.assertEqual(len(self.runs("hang")), 4)
+                self.assertEqual(len(self.wait_runs(4, "hang")), 4)
                 self.assertEqual(whole.stop(), 0)
                 os.unlink(self.notes_path)
                 os.unlink(f"{self.dir}/hang.runs")

@@ -69,16 +69,12 @@ class Rungs(instance.Case):
             return made
         return self.network.run(make)
 
-    def told(self, whole):
-        line = next(line for line in whole.text.splitlines() if '"argv":' in line)
-        return json.loads(line)
-
     def test_identity_and_a_secret(self):
         for rung in RUNGS:
             with self.subTest(rung=rung.name):
                 self.aws.forget()
                 whole = self.start_on(rung).wait_running()
-                me = self.told(whole)
+                me = whole.told()
                 env = dict(word.split("=", 1) for word in me["env"])
                 self.assertEqual((env["LEVEL"], env["DB"]), ("debug", "[secret]"), "it has it, and log hides it")
                 path, key = next((k, v) for k, v in me.items() if k.endswith("/key"))
@@ -100,7 +96,7 @@ class Rungs(instance.Case):
     def test_a_service_that_is_root_in_a_default_container(self):
         for rung in RUNGS[1::-1]:
             whole = self.start_on(rung, UNIT.replace("User=app\n", "")).wait_running()
-            me = self.told(whole)
+            me = whole.told()
             self.assertEqual(me["uids"][0], 0)
             if rung is RUNGS[1]:
                 self.check_closed(me)
@@ -120,7 +116,7 @@ class Rungs(instance.Case):
                 self.assertIn("landlock: the remote secrets helper sees every file", kernel["msg"])
                 status = whole.inside("/usr/lib/holdfast/holdfastctl", "status").stdout.decode()
                 self.assertRegex(status, r"\nkernel +in part +reduced: without landlock: ")
-                self.assertEqual(dict(w.split("=", 1) for w in self.told(whole)["env"])["LEVEL"], "debug")
+                self.assertEqual(dict(w.split("=", 1) for w in whole.told()["env"])["LEVEL"], "debug")
                 self.assertEqual(whole.stop(), 0)
 
     def test_the_termination_log_names_what_was_refused(self):
