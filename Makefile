@@ -43,14 +43,14 @@ holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/sc
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
-                             secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
+                             secrets/certificate.c secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
                              lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick.c secrets/shared.c \
                              secrets/secmem.c secrets/address.c secrets/http.c \
                              secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c lib/landlock.c \
-                             secrets/certificate.c secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
+                             secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
                              secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \

@@ -310,7 +310,6 @@ static int start_run(void)
 	size_t size = 0;
 
 	set_deadline();
-	run.expiry = secrets_program.expiry;
 	secretreport_init(&run.report, run.request.count);
 	run.environment.data = map_file(store_find(run.store, STORE_ENVIRON, 0), &size);
 	run.environment.size = size;

@@ -48,8 +48,6 @@ struct secrets_program {
 	int (*prepare)(struct run *run);
 	/* At the end. May be NULL. */
 	void (*finish)(struct run *run);
-	/* When the first certificate in a value ends (Unix seconds; 0: it has none). May be NULL. */
-	int64_t (*expiry)(const char *value, size_t length);
 };
 
 /* The one that this program is. */

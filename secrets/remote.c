@@ -7,7 +7,6 @@
 #include "lib/landlock.h"
 #include "secrets/asm.h"
 #include "secrets/aws.h"
-#include "secrets/certificate.h"
 #include "secrets/decode.h"
 #include "secrets/http.h"
 #include "secrets/identity.h"
@@ -97,5 +96,4 @@ const struct secrets_program secrets_program = {
 	.begin = remote_begin,
 	.prepare = remote_prepare,
 	.finish = remote_finish,
-	.expiry = certificate_expiry,
 };

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "lib/secretfile.h"
+#include "secrets/certificate.h"
 #include "secrets/hide.h"
 
 /* MAX_ARG_STRLEN of the kernel: the most that execve(2) takes as one string, its NUL included. */
@@ -169,10 +170,10 @@ static bool fits_environment(const char *name, const char *value, size_t length,
 }
 
 /* What status and metrics show of it: of a path its number of secrets, and the first end. */
-static void note_value(struct run *run, struct secret *secret, const char *value, size_t length)
+static void note_value(struct secret *secret, const char *value, size_t length)
 {
 	struct secretreport_item *report = secret->report;
-	int64_t end = run->expiry ? run->expiry(value, length) : 0;
+	int64_t end = certificate_expiry(value, length);
 
 	if (end != 0 && (report->expires == 0 || end < report->expires))
 		report->expires = end;
@@ -202,7 +203,7 @@ static enum secret_outcome take_value(struct run *run, struct secret *secret, co
 	else if (r < 0)
 		strbuf_addf(why, "the unit has more than %d secrets", COLLECT_VALUES_MAX);
 	if (r == 0)
-		note_value(run, secret, value, length);
+		note_value(secret, value, length);
 	return r < 0 ? SECRET_MALFORMED : SECRET_OK;
 }
 
@@ -366,7 +367,7 @@ static bool give_old_path(struct run *run, struct secret *secret)
 		if (collect_add(&run->values, secret->index, name, name, record.value,
 				record.value_length) < 0)
 			return false;
-		note_value(run, secret, record.value, record.value_length);
+		note_value(secret, record.value, record.value_length);
 	}
 	return true;
 }
@@ -398,7 +399,7 @@ bool run_give_old(struct run *run, struct secret *secret, const char *version)
 		    collect_add(&run->values, secret->index, secret->item.name, NULL, value,
 				length) < 0)
 			return false;
-		note_value(run, secret, value, length);
+		note_value(secret, value, length);
 	}
 	secretreport_set_version(secret->report, version ? version : "");
 	secret->is_done = true;

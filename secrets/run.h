@@ -44,7 +44,6 @@ struct run {
 	size_t old_size;
 	uint64_t deadline_us; /* of lib/clock.h; USEC_INFINITY */
 	enum secret_outcome outcome;
-	int64_t (*expiry)(const char *value, size_t length); /* the program's, or NULL */
 };
 
 /* A setting of holdfast.conf under the environment's name, else of holdfast's environment, else NULL.

@@ -1,4 +1,4 @@
-/* TESTS: lib/secretrequest.c lib/secretreport.c lib/secretfile.c secrets/source.c secrets/run.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
+/* TESTS: lib/secretrequest.c lib/secretreport.c lib/secretfile.c secrets/source.c secrets/run.c secrets/certificate.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
 /*
  * Any bytes as a request: refused, or items that lie inside it, as many as it says, each of which
  * survives being looked up in an environment that is the same hostile bytes.

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import ssl
 import subprocess
 import sys
 
@@ -46,6 +47,34 @@ class InstanceSecrets(instance.Case):
         self.assertNotIn("GIVEN", environment)
         self.assertEqual(self.read("got-key"), f"{PLANTED}\n")
         self.assertRegex(self.read("mode-key"), r"^400 root")
+        self.assertEqual(whole.stop(), 0)
+
+    def certificate(self, name, *options):
+        """One of openssl's own, that signs itself; its text and when it ends."""
+        path = f"{self.dir}/{name}"
+        subprocess.run(["openssl", "req", "-x509", "-nodes", "-keyout", f"{path}.key", "-out", path, "-subj", "/CN=x", *options],
+                       check=True, capture_output=True, timeout=harness.DEADLINE)
+        told = subprocess.run(["openssl", "x509", "-noout", "-enddate", "-in", path], check=True, capture_output=True, text=True)
+        with open(path, encoding="ascii") as f:
+            return f.read(), ssl.cert_time_to_seconds(told.stdout.strip().removeprefix("notAfter="))
+
+    def test_the_end_of_a_certificate_that_is_here_is_shown(self):
+        soon, soon_ends = self.certificate("soon.pem", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-days", "2")
+        # From 2050 on the date has another form.
+        _, late_ends = self.certificate("late.pem", "-newkey", "rsa:2048", "-days", "20000")
+        other, other_ends = self.certificate("other.pem", "-newkey", "ed25519", "-days", "90")
+        self.write("credentials/chain", f"{other}some words\n{soon}")
+        whole = self.instance({"web.service": self.unit(
+            [f"SecretFile=late file:{self.dir}/late.pem", "SecretFile=chain cred:chain", "Secret=OTHER env:GIVEN",
+             f"SecretFile=key file:{self.dir}/soon.pem.key"])},
+            ["web.service"], env={"GIVEN": other, "CREDENTIALS_DIRECTORY": f"{self.dir}/credentials"}, health=True)
+        whole.wait_running()
+        found = re.findall(r'\nholdfast_secret_certificate_expiry_time_seconds\{name="web.service",secret="(\w+)"\} (\d+)',
+                           whole.get("/metrics")[1])
+        self.assertEqual({name: int(end) for name, end in found}, {"late": late_ends, "chain": soon_ends, "OTHER": other_ends})
+        self.assertRegex(whole.inside(CTL, "status").stdout.decode(), r"\nchain +\S+ +cred of web.service, .*certificate until \d{4}-")
+        check = json.loads(whole.get("/health")[1])["checks"]["web.service:secrets"][0]
+        self.assertEqual((check["status"], check["output"]), ("warn", "a certificate ends within 7 days"))
         self.assertEqual(whole.stop(), 0)
 
     def test_a_value_is_nowhere_but_in_the_service(self):

@@ -1,4 +1,4 @@
-/* TESTS: secrets/awsref.c secrets/endpoint.c secrets/secmem.c secrets/address.c secrets/run.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/secretrequest.c lib/secretreport.c lib/secretfile.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
+/* TESTS: secrets/awsref.c secrets/endpoint.c secrets/secmem.c secrets/address.c secrets/run.c secrets/certificate.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/secretrequest.c lib/secretreport.c lib/secretfile.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
 /* LDFLAGS: -lcurl */
 #include <setjmp.h>
 #include <stdarg.h>
