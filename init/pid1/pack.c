@@ -337,10 +337,10 @@ static int put_pipes(struct instance *in)
 		drop_pipe(in, stream);
 	/* Nothing runs in a target. */
 	for (uint32_t i = 0; i < n_units; i++) {
-		for (uint32_t which = STREAM_STDOUT;
-		     plan_unit(&in->plan, i)->kind == UNIT_TARGET && which <= STREAM_STDERR;
-		     which++)
-			drop_pipe(in, stream_of_unit(i, which));
+		if (plan_unit(&in->plan, i)->kind != UNIT_TARGET)
+			continue;
+		drop_pipe(in, stream_of_unit(i, STREAM_STDOUT));
+		drop_pipe(in, stream_of_unit(i, STREAM_STDERR));
 	}
 	for (enum role role = ROLE_INIT; role < ROLE_COUNT; role++) {
 		r = put_own_pipe(in, stream_of_role(n_units, role));
