@@ -384,7 +384,8 @@ int spawn_process(const struct spawner *spawner, const struct spawn_request *req
 	if (cgroup_fd < 0 && cgroup_fd != -EBADF)
 		return cgroup_fd;
 
-	bool can_fly = request->may_fly && child_can_fly(spawner, unit, request);
+	/* A copy has its own memory: the kernel could not say there that it has landed. */
+	bool can_fly = CLONE_CAN_SHARE && request->may_fly && child_can_fly(spawner, unit, request);
 	return can_fly ? spawn_flying(spawner, request, cgroup_fd, ret_pidfd)
 		       : spawn_waited_for(spawner, request, cgroup_fd, ret_pidfd);
 }

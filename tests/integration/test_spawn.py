@@ -574,6 +574,14 @@ class Flying(Common, Bed):
     rung = ["fly=1"]
 
 
+@unittest.skipUnless(harness.is_root(), "root only")
+class FlyingAsCopies(Flying):
+    """Where no child can share our memory all are waited for, whatever was asked for."""
+    program = f"{harness.ROOT}/build/asan/apps/spawnbed"
+    # As UnderSanitizers: it maps terabytes of shadow, which cannot be searched.
+    test_secrets_never_stand_in_the_supervisors_memory = None
+
+
 class WithoutClone3(Common, Bed):
     """Docker's default profile: clone3 is missing, clone is not."""
     prefix = [ENOSYS, "clone3", "close_range", "--"]
