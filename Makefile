@@ -34,10 +34,10 @@ UNITS       := $(wildcard units/*.c)
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
-                             lib/template.c lib/trust.c lib/ring.c lib/secretfile.c lib/secretreport.c \
+                             lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
-                             lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/termination.c $(LIB_FINGER) \
+                             lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
@@ -58,7 +58,7 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c lib/trust.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \

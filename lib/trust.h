@@ -4,9 +4,8 @@
  * it. Else whoever may write to a directory on the way makes a link to /etc/shadow of it, and is
  * handed what it leads to.
  *
- * The path is walked one component at a time, by fds and never twice by a name, so that what was
- * checked is what is opened, on kernels without openat2(2) too. Each directory, link and file on the
- * way either lies on a mount that is read-only, or is root's and writable by nobody else; of a sticky
+ * The path is walked by lib/walk.h, so that what was checked is what is opened, on kernels without
+ * openat2(2) too. Each directory, link and file on the way either lies on a mount that is read-only, or is root's and writable by nobody else; of a sticky
  * directory (/tmp) it is enough that what is taken in it is root's.
  */
 #include <stdbool.h>

@@ -16,6 +16,7 @@
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/str.h"
+#include "lib/walk.h"
 
 #define SOURCE_BYTES_MAX (64U << 20)
 
@@ -35,147 +36,19 @@ void source_finish(struct source *source)
 	free(source->buffer);
 }
 
-/*
- * The walk: components still to go stand in rest; a link's target is put before them. The path that
- * was walked so far is kept as text, which is what .. shortens and what source_resolve wants; each
- * step opens from the fd of the last one, so that nothing is ever looked up twice by name but at
- * "..", which starts again from the root.
- */
-struct walk {
-	const struct source *source;
-	char path[PATH_MAX], rest[PATH_MAX];
-	int fd;
-	unsigned n_links;
-};
-
-static int walk_restart(struct walk *walk)
-{
-	fd_close(walk->fd);
-	walk->fd = fcntl(walk->source->root_fd, F_DUPFD_CLOEXEC, 3);
-	return walk->fd < 0 ? -errno : 0;
-}
-
-/* Cuts the last component off what was walked, and walks there again. */
-static int walk_up(struct walk *walk)
-{
-	char *slash = strrchr(walk->path, '/');
-
-	if (slash)
-		*slash = '\0';
-	int r = walk_restart(walk);
-	if (r < 0 || !walk->path[0])
-		return r;
-	/* All of it was walked before: no component is a link, unless somebody changes the tree
-	 * under us, which O_NOFOLLOW then refuses. */
-	char copy[PATH_MAX], *save = NULL;
-	(void)str_copy(copy, sizeof(copy), walk->path);
-	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
-		int fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC);
-		if (fd < 0)
-			return -errno;
-		fd_close(walk->fd);
-		walk->fd = fd;
-	}
-	return 0;
-}
-
-static int prepend(struct walk *walk, const char *target)
-{
-	char joined[PATH_MAX];
-	struct strbuf buf;
-
-	strbuf_init(&buf, joined, sizeof(joined));
-	strbuf_addf(&buf, "%s/%s", target, walk->rest);
-	if (buf.is_cut)
-		return -ENAMETOOLONG;
-	memcpy(walk->rest, joined, buf.length + 1);
-	if (*target != '/')
-		return 0;
-	walk->path[0] = '\0';
-	return walk_restart(walk);
-}
-
-static int follow(struct walk *walk, int link_fd)
-{
-	char target[PATH_MAX];
-
-	if (++walk->n_links > SOURCE_LINKS_MAX)
-		return -ELOOP;
-	ssize_t n = readlinkat(link_fd, "", target, sizeof(target) - 1);
-	if (n < 0)
-		return -errno;
-	target[n] = '\0';
-	return prepend(walk, target);
-}
-
-static int walk_step(struct walk *walk, const char *name, bool may_be_link)
-{
-	struct strbuf buf;
-	struct stat st;
-
-	CLEANUP(fd_closep) int fd = openat(walk->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (S_ISLNK(st.st_mode) && !may_be_link)
-		return follow(walk, fd);
-	strbuf_init(&buf, walk->path + strlen(walk->path), sizeof(walk->path) - strlen(walk->path));
-	strbuf_addf(&buf, "/%s", name);
-	if (buf.is_cut)
-		return -ENAMETOOLONG;
-	fd_close(walk->fd);
-	walk->fd = fd_steal(&fd);
-	return 0;
-}
-
-/* The first component of rest goes to name. False at the end. */
-static bool next_component(struct walk *walk, char name[NAME_MAX + 1], bool *ret_is_last)
-{
-	char *at = walk->rest + strspn(walk->rest, "/");
-	size_t length = strcspn(at, "/");
-
-	if (length == 0)
-		return false;
-	/* Longer ones exist nowhere: cut, they are not found either. */
-	size_t kept = MIN(length, (size_t)NAME_MAX);
-	memcpy(name, at, kept);
-	name[kept] = '\0';
-	*ret_is_last = at[length + strspn(at + length, "/")] == '\0';
-	memmove(walk->rest, at + length, strlen(at + length) + 1);
-	return true;
-}
-
-/* An O_PATH fd in walk->fd, its path in walk->path. */
-static int walk_path(struct walk *walk, const char *path, bool keep_last_link)
-{
-	char name[NAME_MAX + 1];
-	bool is_last;
-
-	if (!str_copy(walk->rest, sizeof(walk->rest), path))
-		return -ENAMETOOLONG;
-	int r = walk_restart(walk);
-	while (r == 0 && next_component(walk, name, &is_last)) {
-		if (strcmp(name, ".") == 0)
-			continue;
-		if (strcmp(name, "..") == 0)
-			r = walk_up(walk);
-		else
-			r = walk_step(walk, name, is_last && keep_last_link);
-	}
-	return r;
-}
-
 static int open_by_walk(struct source *source, const char *path, int flags)
 {
-	struct walk walk = {.source = source, .fd = -EBADF};
+	struct walk walk;
 	struct stat st;
 
-	int r = walk_path(&walk, path, flags & O_NOFOLLOW);
-	CLEANUP(fd_closep) int fd = walk.fd;
-	if (r < 0)
-		return r;
-	if (flags & O_DIRECTORY && fstat(fd, &st) == 0 && !S_ISDIR(st.st_mode))
-		return -ENOTDIR;
-	return fd_steal(&fd);
+	walk_init(&walk, source->root_fd, NULL, NULL);
+	walk.keep_last_link = flags & O_NOFOLLOW;
+	int r = walk_to(&walk, path);
+	if (r == 0 && flags & O_DIRECTORY && fstat(walk.fd, &st) == 0 && !S_ISDIR(st.st_mode))
+		r = -ENOTDIR;
+	int fd = r < 0 ? r : fd_steal(&walk.fd);
+	walk_finish(&walk);
+	return fd;
 }
 
 static long open_in_root(const struct source *source, const char *path, int flags, uint64_t resolve)
@@ -219,6 +92,19 @@ static int open_again(const struct source *source, const char *path, const struc
 	return fd_steal(&fd);
 }
 
+/* Where there is no /proc. */
+static int open_by_name(const struct source *source, const char *path)
+{
+	struct walk walk;
+
+	walk_init(&walk, source->root_fd, NULL, NULL);
+	int r = walk_to(&walk, path);
+	if (r == 0)
+		r = walk_open(&walk);
+	walk_finish(&walk);
+	return r;
+}
+
 int source_open(struct source *source, const char *path, int flags)
 {
 	bool is_read = !(flags & O_PATH);
@@ -240,16 +126,7 @@ int source_open(struct source *source, const char *path, int flags)
 	if (r >= 0)
 		return r;
 	r = fd_reopen(fd, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	if (r != -ENOENT)
-		return r;
-	/* No /proc, so by name again: as safe as the tree is still. */
-	struct walk walk = {.source = source, .fd = -EBADF};
-	r = walk_path(&walk, path, false);
-	(void)fd_close(walk.fd);
-	if (r < 0)
-		return r;
-	int file = openat(source->root_fd, walk.path + 1, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return file < 0 ? -errno : file;
+	return r == -ENOENT ? open_by_name(source, path) : r;
 }
 
 int source_read(struct source *source, const char *path, size_t max, char **ret_text,
@@ -408,7 +285,7 @@ static bool is_plain_path(struct source *source, const char *path)
 
 static int resolve(struct source *source, const char *path, char **ret_path)
 {
-	struct walk walk = {.source = source, .fd = -EBADF};
+	struct walk walk;
 
 	if (source->root_fd < 0)
 		return -ENOENT;
@@ -416,8 +293,9 @@ static int resolve(struct source *source, const char *path, char **ret_path)
 		*ret_path = arena_string(source->arena, path);
 		return 0;
 	}
-	int r = walk_path(&walk, path, false);
-	fd_close(walk.fd);
+	walk_init(&walk, source->root_fd, NULL, NULL);
+	int r = walk_to(&walk, path);
+	walk_finish(&walk);
 	if (r < 0)
 		return r;
 	*ret_path = arena_string(source->arena, walk.path);

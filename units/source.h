@@ -2,7 +2,7 @@
 /*
  * Reading below a root, and never outside of it: a symbolic link in an image's tree that points to
  * /etc/shadow means the image's. openat2(2) with RESOLVE_IN_ROOT where the kernel has it, else a
- * walk of our own by O_PATH fds. Nothing but regular files is ever read, so that a fifo in a tree
+ * walk of our own (lib/walk.h). Nothing but regular files is ever read, so that a fifo in a tree
  * cannot hold us, and no path can name a process's fds (RESOLVE_NO_MAGICLINKS).
  */
 #include <stdbool.h>
@@ -11,7 +11,6 @@
 
 #include "units/arena.h"
 
-#define SOURCE_LINKS_MAX   40
 #define SOURCE_FILE_MAX	   (1U << 20)
 #define SOURCE_ENTRIES_MAX 4096 /* of one directory */
 

@@ -1,4 +1,4 @@
-/* TESTS: units/words.c units/names.c units/specifier.c units/source.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c */
+/* TESTS: units/words.c units/names.c units/specifier.c units/source.c lib/walk.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c */
 /* A command line: words under every set of flags, the specifiers of each, and names of units. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* TESTS: units/lex.c units/words.c units/values.c units/names.c units/specifier.c units/source.c units/environment.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/signals.c */
+/* TESTS: units/lex.c units/words.c units/values.c units/names.c units/specifier.c units/source.c lib/walk.c units/environment.c units/arena.c lib/plan.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/signals.c */
 /* The text level: lines, words, values, names, specifiers, environment files. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -488,6 +488,10 @@ static void check_source(struct source *source)
 	assert_int_equal(source_read(source, "/fifo", 100, &text, &size), -ENOTTY);
 	assert_int_equal(source_read(source, "/etc/file", 5, &text, &size), -EFBIG);
 	assert_int_equal(source_read(source, "/etc/file/x", 5, &text, &size), -ENOTDIR);
+	assert_int_equal(source_read(source, "/etc/file/", 100, &text, &size), -ENOTDIR);
+	assert_int_equal(source_read(source, "/absolute/", 100, &text, &size), -ENOTDIR);
+	assert_int_equal(source_read(source, "/etc/file/../file", 100, &text, &size), -ENOTDIR);
+	assert_int_equal(source_link(source, "/folder/", &text), -EINVAL);
 	assert_int_equal(source_link(source, "/etc/outside", &text), 0);
 	assert_string_equal(text, "/etc/passwd");
 	assert_int_equal(source_link(source, "/etc/file", &text), -EINVAL);
