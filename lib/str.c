@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
+
+#include "lib/cleanup.h"
 
 void strbuf_init(struct strbuf *buf, char *data, size_t size)
 {
@@ -83,6 +86,20 @@ int str_parse_u64(const char *text, uint64_t max, uint64_t *ret_value)
 		return -ERANGE;
 	*ret_value = value;
 	return 0;
+}
+
+int str_parse_bool(const char *text, bool *ret_value)
+{
+	static const char *const yes[] = {"1", "yes", "y", "true", "t", "on"};
+	static const char *const no[] = {"0", "no", "n", "false", "f", "off"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(yes); i++) {
+		if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
+			*ret_value = strcasecmp(text, yes[i]) == 0;
+			return 0;
+		}
+	}
+	return -EINVAL;
 }
 
 bool str_equal(const char *a, const char *b)

@@ -27,6 +27,10 @@ void strbuf_vaddf(struct strbuf *buf, const char *format, va_list args)
 /* Decimal digits alone (no sign, no space) from text up to its NUL. 0, -EINVAL or -ERANGE. */
 int str_parse_u64(const char *text, uint64_t max, uint64_t *ret_value);
 
+/* 1 yes y true t on, 0 no n false f off, in any case, as systemd has them. The one reader of such
+ * words: what the loader takes for yes a helper must not take for no. 0 or -EINVAL. */
+int str_parse_bool(const char *text, bool *ret_value);
+
 bool str_equal(const char *a, const char *b);
 bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);

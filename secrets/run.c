@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 #include "lib/cleanup.h"
@@ -63,14 +62,10 @@ const char *run_setting(const struct run *run, const char *name)
 
 bool run_setting_is_true(const struct run *run, const char *name)
 {
-	static const char *const yes[] = {"true", "1", "yes", "on"};
 	const char *value = run_setting(run, name);
+	bool is_true = false;
 
-	for (size_t i = 0; value && i < ARRAY_COUNT(yes); i++) {
-		if (strcasecmp(value, yes[i]) == 0)
-			return true;
-	}
-	return false;
+	return value && str_parse_bool(value, &is_true) == 0 && is_true;
 }
 
 uint32_t run_left_ms(const struct run *run, uint32_t max_ms)

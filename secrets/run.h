@@ -51,7 +51,7 @@ struct run {
 const char *run_setting(const struct run *run, const char *name);
 /* A variable of holdfast's environment alone, be it empty; borrowed, or NULL. */
 const char *run_variable(const struct run *run, const char *name);
-/* Whether the setting says yes: "true", "1", "yes", "on", in any case. */
+/* Whether the setting says yes (str_parse_bool). */
 bool run_setting_is_true(const struct run *run, const char *name);
 
 /* The next secret of provider that is neither given nor failed, at or after *cursor (start with 0). */

@@ -252,7 +252,7 @@ static bool is_wrapped(const struct units *units)
 	bool is_true = false;
 
 	return auth && strcmp(auth, "approle") == 0 && wrapped &&
-	       value_bool(wrapped, &is_true) == 0 && is_true;
+	       str_parse_bool(wrapped, &is_true) == 0 && is_true;
 }
 
 /* Each unit has a session of its own, which no other sees: the second to log in would find the

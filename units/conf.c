@@ -40,7 +40,7 @@ static void parse_room(const struct parse *parse, void *target)
 {
 	bool has_room;
 
-	if (value_bool(parse->value, &has_room) < 0)
+	if (str_parse_bool(parse->value, &has_room) < 0)
 		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
 	else
 		*(uint32_t *)target = !has_room;

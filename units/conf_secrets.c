@@ -60,7 +60,7 @@ static const char *check_bool(const char **value)
 {
 	bool is_true;
 
-	if (value_bool(*value, &is_true) < 0)
+	if (str_parse_bool(*value, &is_true) < 0)
 		return "yes or no";
 	*value = is_true ? "true" : "false";
 	return NULL;

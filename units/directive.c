@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/str.h"
 #include "units/values.h"
 #include "units/words.h"
 
@@ -131,7 +132,7 @@ void parse_flag(const struct parse *parse, void *target)
 	uint32_t *flags = target;
 	bool is_set = false;
 
-	if (*parse->value && value_bool(parse->value, &is_set) < 0) {
+	if (*parse->value && str_parse_bool(parse->value, &is_set) < 0) {
 		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
 		return;
 	}
@@ -146,7 +147,7 @@ void parse_answer(const struct parse *parse, void *target)
 
 	if (!*parse->value)
 		*answer = ANSWER_UNSET;
-	else if (value_bool(parse->value, &is_set) < 0)
+	else if (str_parse_bool(parse->value, &is_set) < 0)
 		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
 	else
 		*answer = is_set ? ANSWER_YES : ANSWER_NO;

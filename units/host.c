@@ -84,7 +84,7 @@ bool host_is_virtualization(struct units *units, const char *parameter)
 	const char *machine = container ? NULL : machine_id(units);
 	bool wanted;
 
-	if (value_bool(parameter, &wanted) == 0)
+	if (str_parse_bool(parameter, &wanted) == 0)
 		return wanted == (container || machine);
 	if (strcmp(parameter, "container") == 0)
 		return container;
@@ -204,14 +204,14 @@ bool host_is_never(struct units *units, const char *parameter)
 {
 	(void)units;
 	bool wanted;
-	return value_bool(parameter, &wanted) == 0 && !wanted;
+	return str_parse_bool(parameter, &wanted) == 0 && !wanted;
 }
 
 bool host_is_always(struct units *units, const char *parameter)
 {
 	(void)units;
 	bool wanted;
-	return value_bool(parameter, &wanted) < 0 || wanted;
+	return str_parse_bool(parameter, &wanted) < 0 || wanted;
 }
 
 /* < <= = != >= > before a number or version; none: a pattern. */

@@ -124,7 +124,7 @@ void parse_preserve(const struct parse *parse, void *target)
 
 	if (strcmp(parse->value, "restart") == 0)
 		keep = true;
-	else if (*parse->value && value_bool(parse->value, &keep) < 0)
+	else if (*parse->value && str_parse_bool(parse->value, &keep) < 0)
 		parse_error(parse, 0, "\"%s\": expected yes, no or restart", parse->value);
 	*(uint32_t *)target = keep;
 }
@@ -330,6 +330,6 @@ void parse_output(const struct parse *parse, void *target)
 void parse_dynamic_user(const struct parse *parse, void *target)
 {
 	parse->unit->dynamic_user_at = lex_value(parse->item);
-	if (value_bool(parse->value, target) < 0)
+	if (str_parse_bool(parse->value, target) < 0)
 		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
 }

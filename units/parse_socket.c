@@ -82,7 +82,7 @@ void parse_accept(const struct parse *parse, void *target)
 	bool accepts = false;
 
 	(void)target;
-	if (value_bool(parse->value, &accepts) < 0)
+	if (str_parse_bool(parse->value, &accepts) < 0)
 		parse_error(parse, 0, "\"%s\": expected no", parse->value);
 	else if (accepts)
 		parse_error(parse, 0,

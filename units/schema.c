@@ -361,7 +361,7 @@ static bool is_off(const char *value)
 {
 	bool is_on;
 
-	return !*value || (value_bool(value, &is_on) == 0 && !is_on);
+	return !*value || (str_parse_bool(value, &is_on) == 0 && !is_on);
 }
 
 /* The section where key would be right, or NULL. */

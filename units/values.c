@@ -14,20 +14,6 @@ struct word_number {
 	uint64_t number;
 };
 
-int value_bool(const char *text, bool *ret_value)
-{
-	static const char *const yes[] = {"1", "yes", "y", "true", "t", "on"};
-	static const char *const no[] = {"0", "no", "n", "false", "f", "off"};
-
-	for (size_t i = 0; i < ARRAY_COUNT(yes); i++) {
-		if (strcasecmp(text, yes[i]) == 0 || strcasecmp(text, no[i]) == 0) {
-			*ret_value = strcasecmp(text, yes[i]) == 0;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';

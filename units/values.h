@@ -13,9 +13,6 @@ struct limit {
 	bool is_set;
 };
 
-/* 1 yes y true t on, 0 no n false f off. */
-int value_bool(const char *text, bool *ret_value);
-
 /* "5min 20s", "90" (seconds), "1.5h", "infinity": systemd.time(7). Microseconds. */
 int value_span(const char *text, uint64_t *ret_us);
 

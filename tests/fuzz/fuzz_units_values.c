@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/str.h"
 #include "units/values.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -28,7 +29,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	(void)value_span(text, &number);
 	(void)value_size(text, &number);
-	(void)value_bool(text, &is_true);
+	(void)str_parse_bool(text, &is_true);
 	check(value_mode(text, &small) < 0 || small <= 07777);
 	check(value_signal(text, &small) < 0 || (small >= 1 && small <= 64));
 	check(value_exit_status(text, &small) < 0 || small <= 255);

@@ -80,6 +80,28 @@ static void numbers_are_digits_in_range(void **state)
 	}
 }
 
+static void words_that_say_yes_or_no(void **state)
+{
+	static const char *const yes[] = {"1", "yes", "y", "Y", "true", "True", "t", "on"};
+	static const char *const no[] = {"0", "no", "n", "false", "FALSE", "f", "off"};
+	static const char *const neither[] = {"", "2", "ye", "yes ", "maybe"};
+	bool is_true;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++) {
+		is_true = false;
+		assert_int_equal(str_parse_bool(yes[i], &is_true), 0);
+		assert_true(is_true);
+	}
+	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++) {
+		is_true = true;
+		assert_int_equal(str_parse_bool(no[i], &is_true), 0);
+		assert_false(is_true);
+	}
+	for (size_t i = 0; i < sizeof(neither) / sizeof(neither[0]); i++)
+		assert_int_equal(str_parse_bool(neither[i], &is_true), -EINVAL);
+}
+
 static void assert_json(const char *data, size_t length, const char *expected)
 {
 	char text[256];
@@ -177,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_builder_cuts_and_says_so),
 		cmocka_unit_test(numbers_are_digits_in_range),
+		cmocka_unit_test(words_that_say_yes_or_no),
 		cmocka_unit_test(strings_are_escaped),
 		cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
 		cmocka_unit_test(objects_have_their_commas),

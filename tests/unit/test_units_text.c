@@ -242,7 +242,6 @@ static void test_numbers(void **state)
 {
 	uint64_t size;
 	uint32_t number;
-	bool is_true;
 	int32_t small;
 
 	(void)state;
@@ -256,11 +255,6 @@ static void test_numbers(void **state)
 	assert_int_equal(number, 0750);
 	assert_true(value_mode("8", &number) < 0);
 	assert_true(value_mode("10000", &number) < 0);
-	assert_int_equal(value_bool("Yes", &is_true), 0);
-	assert_true(is_true);
-	assert_int_equal(value_bool("off", &is_true), 0);
-	assert_false(is_true);
-	assert_true(value_bool("maybe", &is_true) < 0);
 	assert_int_equal(value_int("-1000", -1000, 1000, &small), 0);
 	assert_int_equal(small, -1000);
 	assert_int_equal(value_int("1001", -1000, 1000, &small), -ERANGE);
