@@ -10,7 +10,7 @@
  * of the record makes it the one that holds. Nothing here ever maps them: whether something has
  * changed is the helper's word, in its report.
  *
- * Nobody stampedes: remote helpers take turns (supervisor/secrets.c), intervals have a random tenth,
+ * Nobody stampedes: remote helpers take turns (supervisor/turns.c), intervals have a random tenth,
  * tries after a failure full jitter, changes are applied at a random moment within ChangeSplaySec=
  * and one unit at a time.
  */
@@ -30,6 +30,7 @@
 #include "supervisor/secrets.h"
 #include "supervisor/spawn.h"
 #include "supervisor/transition.h"
+#include "supervisor/turns.h"
 
 #define TURN_US (200 * USEC_PER_MSEC) /* a change that has to wait is looked at again */
 
@@ -188,7 +189,7 @@ void life_ended(struct manager *m, const struct journal_entry *entry)
 			secrets_publish(m, entry->unit, &life);
 		}
 	}
-	secrets_give_turn(m);
+	turns_give(m);
 	if (record_of(m, entry->unit)->state == UNIT_FETCHING)
 		manager_retry_soon(m, entry->unit);
 	life_update(m, entry->unit);
@@ -317,7 +318,7 @@ static void look_beside(struct manager *m, uint32_t unit, struct board_life *lif
 		expire(m, unit, life);
 	else if (life->apply_us <= now)
 		apply_change(m, unit, life, now);
-	else if (life->due_us <= now && secrets_has_turn(m, unit))
+	else if (life->due_us <= now && turns_take(m, unit))
 		begin_work(m, unit, life, SECRETS_REFRESH, SECRETS_RUN_MS);
 }
 
@@ -338,7 +339,7 @@ void life_check_time(struct manager *m, uint32_t unit, uint64_t now)
 	}
 	if (record_of(m, unit)->state == UNIT_FETCHING)
 		transition_resume(m, unit);
-	else if (is_in_use(record_of(m, unit)) && !secrets_is_running(m, unit) &&
+	else if (is_in_use(record_of(m, unit)) && !turns_is_running(m, unit) &&
 		 !manager_is_stopping(m))
 		look_beside(m, unit, &life, now);
 	life_update(m, unit);
@@ -368,8 +369,7 @@ bool life_revoke_all(struct manager *m, uint64_t deadline_us)
 		if (!secrets_has_any(m, unit) || !has_loans(m, unit))
 			continue;
 		struct board_life life = secrets_life(m, unit);
-		if (life.work != LIFE_REVOKED && !secrets_is_running(m, unit) &&
-		    secrets_has_turn(m, unit))
+		if (life.work != LIFE_REVOKED && !turns_is_running(m, unit) && turns_take(m, unit))
 			begin_work(m, unit, &life, SECRETS_REVOKE,
 				   MIN(secrets_left_ms(now, deadline_us), SECRETS_RUN_MS));
 		is_done = is_done && life.work == LIFE_REVOKED;

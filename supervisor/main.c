@@ -26,6 +26,7 @@
 #include "supervisor/reconcile.h"
 #include "supervisor/spawn.h"
 #include "supervisor/timers.h"
+#include "supervisor/turns.h"
 #include "supervisor/watch.h"
 
 #define EVENTS_MAX 64
@@ -63,6 +64,7 @@ static int loop_init(struct loop *loop)
 	r = manager_init(&loop->manager, store);
 	if (r < 0 || (r = probe_init(&loop->manager)) < 0)
 		return r;
+	turns_init(&loop->manager);
 	loop->journal = store_find(store, STORE_EVENT_JOURNAL, 0);
 	loop->ask = store_find(store, STORE_EVENT_ASK_SUPERVISOR, 0);
 	loop->answer = store_find(store, STORE_EVENT_ANSWER, 0);

@@ -30,6 +30,7 @@ struct unit_runtime {
 	 * store has them too. */
 	int secret_fds[2], state_fd, report_fd;
 	uint64_t secrets_due_us; /* when secrets.c has to look; USEC_INFINITY */
+	uint64_t services;	 /* that its secrets are asked of: bits of turns.c */
 	bool waits_for_turn;	 /* too many helpers run: it looks when one has ended */
 	uint64_t due_us;	 /* when something is to be looked at: the earliest of the record's
 				  deadlines and retry_us */

@@ -1,14 +1,6 @@
 #include "supervisor/secrets.h"
 
-/*
- * The first fetch of a run, and what all that is done about secrets shares.
- *
- * Remote helpers take turns: they bring libraries and open connections, and a service's quota is
- * shared by all units of an account. Those that ask the same services run RUNS_ALIKE_MAX at a time,
- * so that a service that does not answer, for which a first fetch waits up to FetchTimeoutSec=, keeps
- * nobody waiting but who needs it. All together are RUNS_MAX; and as many again look beside running
- * units, since a lease that is not renewed in time costs a unit that is up.
- */
+/* The first fetch of a run, and the record that all that is done about secrets shares. */
 #include <errno.h>
 #include <string.h>
 
@@ -18,10 +10,7 @@
 #include "lib/event.h"
 #include "supervisor/fetch.h"
 #include "supervisor/report.h"
-
-#define RUNS_MAX       12
-#define RUNS_ALIKE_MAX 4
-#define RUN_IS_FIRST   (UINT64_C(1) << 63)
+#include "supervisor/turns.h"
 
 /* ---- the records */
 
@@ -39,84 +28,6 @@ void secrets_publish(struct manager *m, uint32_t unit, const struct board_life *
 {
 	board_write_life(&m->board, plan_unit(&m->plan, unit)->secrets.first, life);
 	CRASH_POINT("life-published");
-}
-
-static const struct board_unit *record_of(const struct manager *m, uint32_t unit)
-{
-	return board_peek_unit(&m->board, unit);
-}
-
-static bool is_remote(const struct manager *m, uint32_t unit)
-{
-	return fetch_role(&m->plan, unit) == ROLE_SECRETS_REMOTE;
-}
-
-/* ---- turns */
-
-bool secrets_is_running(const struct manager *m, uint32_t unit)
-{
-	return manager_pid(m, unit, SLOT_HELPER) > 0 || manager_pid(m, unit, SLOT_REFRESH) > 0;
-}
-
-/* The length of what of a reference tells where its service is: the scheme, of an ARN the region. */
-static size_t service_length(const char *reference)
-{
-	const char *end = strchr(reference, ':');
-	int colons = end && str_starts(end, ":arn:") ? 4 : 0;
-
-	while (end && colons-- > 0)
-		end = strchr(end + 1, ':');
-	return end ? (size_t)(end - reference) : strlen(reference);
-}
-
-/* What a run asks, a bit for each service (two may share one: then they share turns), and whether it
- * is the first of a unit. */
-static uint64_t kind_of_run(const struct manager *m, uint32_t unit, bool is_first)
-{
-	struct plan_range range = plan_unit(&m->plan, unit)->secrets;
-	uint64_t kind = is_first ? RUN_IS_FIRST : 0;
-
-	for (uint32_t i = range.first; i < range.first + range.count; i++) {
-		const struct plan_secret *secret = plan_secret(&m->plan, i);
-		const char *reference = plan_string(&m->plan, secret->reference);
-		size_t length = secret->flags & SECRET_IS_REMOTE ? service_length(reference) : 0;
-		uint32_t hash = 0;
-		for (size_t k = 0; k < length; k++)
-			hash = hash * 31 + (unsigned char)reference[k];
-		kind |= length > 0 ? UINT64_C(1) << (hash % 63) : 0;
-	}
-	return kind;
-}
-
-/* Local helpers read files and are gone; those that speak with services take turns. */
-bool secrets_has_turn(struct manager *m, uint32_t unit)
-{
-	uint64_t mine = kind_of_run(m, unit, record_of(m, unit)->state == UNIT_FETCHING);
-	uint32_t n = 0, n_alike = 0, n_units = is_remote(m, unit) ? m->n_units : 0;
-
-	for (uint32_t i = 0; i < n_units; i++) {
-		if (!secrets_has_any(m, i) || !secrets_is_running(m, i) || !is_remote(m, i))
-			continue;
-		uint64_t kind = kind_of_run(m, i, manager_pid(m, i, SLOT_HELPER) > 0);
-		n += ((kind ^ mine) & RUN_IS_FIRST) == 0;
-		n_alike += kind == mine;
-	}
-	bool has_turn = n < RUNS_MAX && n_alike < RUNS_ALIKE_MAX;
-	m->runtime[unit].waits_for_turn = !has_turn;
-	return has_turn;
-}
-
-void secrets_give_turn(struct manager *m)
-{
-	for (uint32_t i = 0; i < m->n_units; i++) {
-		if (!m->runtime[i].waits_for_turn)
-			continue;
-		m->runtime[i].waits_for_turn = false;
-		if (record_of(m, i)->state == UNIT_FETCHING)
-			manager_retry_soon(m, i);
-		else
-			manager_mark(m, i);
-	}
 }
 
 /* ---- the first fetch */
@@ -201,7 +112,7 @@ int secrets_begin(struct manager *m, uint32_t unit, struct board_unit *record)
 		return NO_EVENT;
 	if (life.due_us > now && life.attempts > 0)
 		return NO_EVENT;
-	return secrets_has_turn(m, unit) ? start_fetch(m, unit, record, &life, now) : NO_EVENT;
+	return turns_take(m, unit) ? start_fetch(m, unit, record, &life, now) : NO_EVENT;
 }
 
 static void say_retry(const struct manager *m, uint32_t unit, const struct board_life *life,
@@ -232,7 +143,7 @@ int secrets_fetched(struct manager *m, const struct journal_entry *entry, struct
 		if (life.status != 0 || life.fetches > 1)
 			fetch_drop(m, entry->unit, 1 - (life.side & 1));
 	}
-	secrets_give_turn(m);
+	turns_give(m);
 	if (life.status == 0) {
 		record->flags |= BOARD_UNIT_SECRETS_READY;
 		return EVENT_UNIT_DONE;

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * The fetch that a unit's start waits for (state FETCHING), and what it shares with the life of
- * secrets beside the running unit (life.h): its record, and turns.
+ * The fetch that a unit's start waits for (state FETCHING), and the record that it shares with the
+ * life of secrets beside the running unit (life.h).
  */
 #include "supervisor/manager.h"
 
@@ -22,10 +22,5 @@ bool secrets_has_any(const struct manager *manager, uint32_t unit);
 struct board_life secrets_life(const struct manager *manager, uint32_t unit);
 void secrets_publish(struct manager *manager, uint32_t unit, const struct board_life *life);
 
-/* A helper of the unit runs. */
-bool secrets_is_running(const struct manager *manager, uint32_t unit);
-/* Whether one may be started now; else the unit is looked at when another has ended. */
-bool secrets_has_turn(struct manager *manager, uint32_t unit);
-void secrets_give_turn(struct manager *manager);
 /* What is left until deadline_us, at least 1. */
 uint32_t secrets_left_ms(uint64_t now, uint64_t deadline_us);

@@ -106,6 +106,23 @@ class SecretsLife(instance.Case):
                 os.unlink(self.notes_path)
                 os.unlink(f"{self.dir}/hang.runs")
 
+    def test_who_hangs_beside_others_holds_no_turn_either(self):
+        """Units that need a dead service beside others: whatever they are together, who needs it not goes on."""
+        hang, lent_hang = self.script("hang", name="hang")
+        other = hang.replace("ssm:", "asm:")
+        live = [self.script("value=one", name=f"live{i}")[1] for i in range(2)]
+        units = {}
+        for n, more in enumerate(([], [other], [lent_hang], [other, lent_hang])):
+            for i in range(4):
+                lines = [f"Secret={name} {ref}" for name, ref in zip("ABC", [hang, *more])]
+                units[f"dead{n}{i}.service"] = self.unit(*lines, name=f"dead{n}{i}")
+        units |= {f"live{i}.service": self.unit(f"Secret=A {ref}", name=f"live{i}")
+                  for i, ref in enumerate(live)}
+        whole = self.start(units)
+        self.wait_notes("live0 start one", "live1 start one")
+        self.wait_runs(16, "hang")
+        self.assertEqual(whole.stop(), 0)
+
     def test_who_fetches_first_holds_no_renewals_turn(self):
         hang, _ = self.script("hang", name="hang")
         live, _ = self.script("value=one next=1", "value=two changed", name="live")
