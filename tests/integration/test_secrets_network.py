@@ -242,10 +242,8 @@ class Names(Case):
     def test_nobody_answers_for_a_name(self):
         aws = self.serve()
         self.names[NAME] = None
-        begin = time.monotonic()
-        result = self.run_at(aws, deadline_ms=500)
-        self.bad(result, 69, "the deadline has passed")
-        self.assertLess(time.monotonic() - begin, 4)
+        self.bad(self.run_at(aws, deadline_ms=500), 69, "the deadline has passed")
+        self.assertLessEqual(len(self.dns.asked), 2, "for both kinds of address once: it ended before the resolver asked again")
 
     def test_the_first_address_is_dead(self):
         """One that refuses, and one where nothing comes back: its queue is full."""
