@@ -76,6 +76,35 @@ class Whole(instance.Case):
                 self.assertIn("OTHER=stays", lines)
                 self.assertEqual([line for line in lines if "TOKEN" in line or "SECRET_ID" in line], wanted)
 
+    def test_a_command_beside_the_unit_leaves_its_wrapped_secret_id_alone(self):
+        """It would find it used and call that tampering, or be first, and the unit would be without."""
+        self.vault.put("secret", "app", {"k": "one"})
+        wrapped = self.write("wrapped", self.vault.wrap("auth/approle/role/web/secret-id", vault.wrapped_secret_id(PLANTED)))
+        conf = self.conf(f"VaultWrapped=yes\nVaultSecretIdFile={wrapped}\n")
+        whole = self.instance({"web.service": self.unit("Secret=A vault:secret/app#k")}, ["web.service"], conf=conf,
+                              env={"PATH": os.environ["PATH"]})
+        self.wait_notes("web start one")
+        command = ["--conf", f"{self.dir}/holdfast.conf", "--units", f"{self.dir}/units", "--as", "web.service", "--",
+                   f"{harness.APPS}/secretuser", self.notes_path, "job"]
+        asked = len(self.vault.requests)
+        done = whole.inside("env", f"{harness.BIN}/holdfast", *command)
+        self.assertEqual(done.returncode, 78, done.stderr)
+        self.assertIn("web.service:4: secret A: an instance that runs here asks Vault, too, and a wrapped secret_id "
+                      "(VaultWrapped=) can be taken out once: expected a login of this command's own", done.stderr.decode())
+        self.assertEqual(len(self.vault.requests), asked)
+        for own in (("HOLDFAST_VAULT_AUTH=token", f"VAULT_TOKEN={self.vault.token()}"),
+                    ("HOLDFAST_VAULT_WRAPPED=no", f"HOLDFAST_VAULT_SECRET_ID_FILE={self.write('own', PLANTED)}")):
+            done = whole.inside("env", *own, f"{harness.BIN}/holdfast", *command[:-3], "/usr/bin/env")
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.vault.counts["unwraps"], 1)
+        self.assertEqual(whole.stop(), 0)
+        # Alone, as a migration before a deployment, it has the secret_id for itself.
+        self.write("wrapped", self.vault.wrap("auth/approle/role/web/secret-id", vault.wrapped_secret_id(PLANTED)))
+        alone = self.instance({"web.service": self.unit("Secret=A vault:secret/app#k")}, [], conf=conf,
+                              env={"PATH": os.environ["PATH"]}, options=["--as", "web.service", "--", "/usr/bin/env"])
+        self.assertEqual(alone.wait(), 0, alone.text)
+        self.assertEqual(self.vault.counts["unwraps"], 2)
+
     def test_skipping_the_check_is_for_the_image_to_say(self):
         self.vault.put("secret", "app", {"k": "one"})
         unit = self.unit("Secret=A vault:secret/app#k")
