@@ -6,7 +6,7 @@
 #   make asan       the same programs under AddressSanitizer and UBSan: build/asan/bin
 #   make check      installs what is missing, builds both, lints, and runs every test
 #   make image      builds all that images/build makes of images/demo (as root)
-#   make run        builds the demo image and boots it (as root)
+#   make run        builds the demo image and boots it (as root); QEMU=1: on a machine of its own
 #   make bench | fuzz | soak | lint | install DESTDIR= PREFIX= | clean
 
 SHELL       := /bin/bash
@@ -221,11 +221,13 @@ clang: $(ALL_SRCS:%.c=$(B)/clang/%.o)
 
 deps:
 	tests/deps.sh
-.PHONY: deps-run deps-image deps-bench
+.PHONY: deps-run deps-image deps-machine deps-bench
 deps-run:
 	tests/deps.sh run
 deps-image:
 	tests/deps.sh image
+deps-machine:
+	tests/deps.sh machine
 deps-bench:
 	tests/deps.sh bench
 
@@ -249,10 +251,14 @@ $(B)/image/demo.manifest.json: $(DEMO_PARTS) $(B)/release/bin/$(INITRAMFS_PROGRA
 image: deps-image
 	$(MAKE) $(B)/image/demo.manifest.json
 
+# With QEMU=1 on a kernel of its own; RUN_SECONDS=N ends it N seconds after /health said pass.
+DEMO_DISK := $(B)/image/demo.raw
+$(DEMO_DISK): $(DEMO_PARTS) $(B)/release/bin/$(INITRAMFS_PROGRAM) images/initramfs.py images/kernel.py
+	images/build --only disk
 ifdef QEMU
-run:
-	@echo "make run QEMU=1: booting the image on a kernel of its own in QEMU is not built yet;" \
-	      "make run boots it in namespaces" >&2; exit 1
+run: deps-machine
+	$(MAKE) -s -j$$(nproc) $(DEMO_DISK)
+	@images/machine $(RUN_SECONDS:%=--seconds %)
 else
 run: deps-run
 	$(MAKE) -s -j$$(nproc) $(DEMO_IMAGE)

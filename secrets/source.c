@@ -77,6 +77,16 @@ static enum secret_outcome take_file(int fd, const char *path, struct source *re
 /* O_NONBLOCK: opening a FIFO must not wait for its writer. */
 #define OPEN_FLAGS (O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK)
 
+/* What was opened at boot stays open: it is read again at each fetch. */
+static enum secret_outcome borrow(int fd, const char *name, struct source *ret_source,
+				  struct strbuf *why)
+{
+	enum secret_outcome outcome = take_file(fd, name, ret_source, why);
+
+	ret_source->is_borrowed = outcome == SECRET_OK;
+	return outcome;
+}
+
 static enum secret_outcome open_file(struct run *run, const struct secretrequest_item *item,
 				     const char *path, struct source *ret_source,
 				     struct strbuf *why)
@@ -88,9 +98,7 @@ static enum secret_outcome open_file(struct run *run, const struct secretrequest
 	}
 	if (item->fd < 0)
 		return take_file(open(path, OPEN_FLAGS), path, ret_source, why);
-	enum secret_outcome outcome = take_file(item->fd, path, ret_source, why);
-	ret_source->is_borrowed = outcome == SECRET_OK;
-	return outcome;
+	return borrow(item->fd, path, ret_source, why);
 }
 
 static enum secret_outcome open_variable(struct run *run, const struct secretrequest_item *item,
@@ -114,7 +122,8 @@ static enum secret_outcome open_credential(struct run *run, const struct secretr
 	char path[PATH_MAX];
 	struct strbuf text;
 
-	(void)item;
+	if (item->fd >= 0)
+		return borrow(item->fd, name, ret_source, why);
 	if (!is_file_name(name)) {
 		strbuf_adds(why, "cred: wants the name of a credential, without a slash");
 		return SECRET_MALFORMED;

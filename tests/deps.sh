@@ -3,6 +3,7 @@
 #   tests/deps.sh        for make check
 #   tests/deps.sh run    for make run, which needs much less
 #   tests/deps.sh image  for make image: what makes disks as well
+#   tests/deps.sh machine  for make run QEMU=1: what boots a disk as well
 #   tests/deps.sh bench  for make bench: what it measures beside holdfast as well
 set -euo pipefail
 packages=(
@@ -11,7 +12,8 @@ packages=(
 	python3 binutils util-linux squashfs-tools mmdebstrap
 )
 [ "${1-}" = run ] || packages+=(erofs-utils cryptsetup-bin mtools fdisk systemd-boot-efi)
-[ "${1-}" = run ] || [ "${1-}" = image ] || packages+=(
+[ "${1-}" = machine ] && packages+=(qemu-system-x86 ovmf)
+case ${1-} in run | image | machine) ;; *) packages+=(
 	libcmocka-dev
 	clang clang-tidy clang-format cppcheck libclang-rt-14-dev
 	curl file iproute2 procps mandoc
@@ -21,7 +23,7 @@ packages=(
 	podman crun uidmap busybox-static
 	qemu-system-x86 ovmf erofs-utils cryptsetup-bin e2fsprogs lz4
 	prometheus packer
-)
+) ;; esac
 [ "${1-}" = bench ] && packages+=(awscli nginx-light wrk)
 missing=()
 for p in "${packages[@]}"; do

@@ -2,9 +2,15 @@
  * The sources of `file:` secrets, opened while we are still root: what holdfast-secrets then reads
  * needs no right but to read its fds. An essential one that is missing ends the boot here, with its
  * place in the unit file, and not minutes later.
+ *
+ * On a host so are those of `cred:` secrets: what the hypervisor gives a machine by its firmware
+ * (QEMU's fw_cfg, under the name that systemd.system-credentials(7) looks for), which the kernel's
+ * qemu_fw_cfg shows to root alone. A container's are files of the runtime's $CREDENTIALS_DIRECTORY,
+ * which the program that reads them opens itself.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -14,14 +20,46 @@
 #include "lib/str.h"
 #include "units/source.h"
 
-#define PREFIX "file:"
+static const struct opened {
+	const char *prefix;
+	const char *before, *behind; /* what makes a path of the rest of the reference */
+	const char *missing;
+	bool is_for_hosts;
+} opened[] = {
+	{"file:", "", "", "No such file or directory", false},
+	{"cred:", "/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials/", "/raw",
+	 "the hypervisor gave none, or the kernel's module qemu_fw_cfg is not loaded", true},
+};
+
+/* NULL: it is not opened here. */
+static const struct opened *find_opened(const struct boot *boot, const char *reference)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(opened); i++) {
+		if (str_starts(reference, opened[i].prefix))
+			return opened[i].is_for_hosts && !boot->is_host ? NULL : &opened[i];
+	}
+	return NULL;
+}
+
+static const char *fault(const struct opened *kind, int error)
+{
+	return error == EINVAL	 ? "is not a regular file"
+	       : error == ENOENT ? kind->missing
+				 : strerror(error);
+}
 
 /* Never waits: a FIFO or a device is opened without effect, and refused. */
-static int open_source(const char *path)
+static int open_source(const struct opened *kind, const char *rest)
 {
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	char path[PATH_MAX];
 	struct stat st;
+	struct strbuf text;
 
+	strbuf_init(&text, path, sizeof(path));
+	strbuf_addf(&text, "%s%s%s", kind->before, rest, kind->behind);
+	if (text.is_cut)
+		return -ENAMETOOLONG;
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
@@ -47,20 +85,20 @@ static int open_secret(struct boot *boot, uint32_t index)
 {
 	const struct plan_secret *secret = plan_secret(&boot->plan, index);
 	const char *reference = plan_string(&boot->plan, secret->reference);
+	const struct opened *kind = find_opened(boot, reference);
 
 	if (secret->flags & SECRET_IS_REMOTE)
 		return need_program(boot, secret);
-	if (!str_starts(reference, PREFIX))
+	if (!kind)
 		return 0;
-	CLEANUP(fd_closep) int fd = open_source(reference + strlen(PREFIX));
+	CLEANUP(fd_closep) int fd = open_source(kind, reference + strlen(kind->prefix));
 	if (fd >= 0)
 		return boot_put(boot, STORE_SECRET_FILE, index, fd);
 	if (secret->flags & SECRET_OPTIONAL)
 		return 0;
 	return boot_fail(boot, source_status(-fd), "%s:%u: secret %s: %s: %s",
 			 plan_string(&boot->plan, secret->file), secret->line,
-			 plan_string(&boot->plan, secret->name), reference,
-			 fd == -EINVAL ? "is not a regular file" : strerror(-fd));
+			 plan_string(&boot->plan, secret->name), reference, fault(kind, -fd));
 }
 
 int secrets_open(struct boot *boot)

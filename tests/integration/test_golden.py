@@ -242,6 +242,7 @@ class Container(Made):
         self.write("db_password", "0123456789abcdef", 0o444)
         container = podman.run(tag, options=(
             "--read-only", "-v", f"{self.dir}/db_password:/run/secrets/db_password:ro",
+            "-e", "CREDENTIALS_DIRECTORY=/run/secrets",
             "--tmpfs", "/tmp:size=8m", "--tmpfs", "/var/log/nginx:size=8m", "--tmpfs", "/var/lib/nginx:size=32m"))
         container.wait_for('"phase":"running"')
         status, out, err = container.exec("/usr/lib/holdfast/holdfastctl", "probe", "--ready")
