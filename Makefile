@@ -35,7 +35,7 @@ holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c 
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
-                             lib/secretrequest.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+                             lib/secretrequest.c lib/tty.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
@@ -64,7 +64,7 @@ holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
                              init/initramfs/end.c init/initramfs/modules.c init/initramfs/device.c \
                              init/initramfs/dm.c init/initramfs/verity.c init/initramfs/root.c \
-                             init/initramfs/switch.c $(LIB_CORE)
+                             init/initramfs/switch.c lib/tty.c $(LIB_CORE)
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \

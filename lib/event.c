@@ -13,6 +13,9 @@
 #include "lib/str.h"
 
 #define FIELDS_MAX 8
+/* /dev/kmsg refuses more than 1024 bytes. */
+#define KMSG_MAX   1000
+#define KMSG_DEBUG "<31>" /* facility daemon, priority debug: syslog(3) */
 
 const char *const event_level_names[EVENT_COUNT] = {
 	[EVENT_DEBUG] = "debug",     [EVENT_INFO] = "info",   [EVENT_NOTICE] = "notice",
@@ -31,11 +34,17 @@ static struct field fields[FIELDS_MAX];
 static size_t n_fields;
 static uint64_t n_lost;
 static struct event_box *held;
+static int kernel_log = -1;
 
 void event_init(const char *name, enum event_format new_format)
 {
 	program = name;
 	format = new_format;
+}
+
+void event_copy_to_kernel_log(int fd)
+{
+	kernel_log = fd;
 }
 
 static void with(struct field field)
@@ -67,11 +76,11 @@ static void render_plain(struct strbuf *buf, const char *unit, const char *messa
 	strbuf_adds(buf, message);
 }
 
-static void render_json(struct strbuf *buf, enum event_level level, const char *event,
-			const char *unit, const char *message)
+static void render_json(struct strbuf *buf, bool has_time, enum event_level level,
+			const char *event, const char *unit, const char *message)
 {
 	json_object_begin(buf);
-	if (format == EVENT_JSON)
+	if (has_time)
 		json_add_time(buf, "ts", clock_wall_us());
 	json_add_string(buf, "level", event_level_names[level]);
 	json_add_string(buf, "event", event);
@@ -148,6 +157,19 @@ static void hold_line(enum event_level level, const char *line, size_t size, uin
 		event_flush();
 }
 
+/* At the lowest priority, so that no console repeats it. A record holds about 1000 bytes. */
+static void copy_to_kernel_log(enum event_level level, const char *event, const char *unit,
+			       const char *message)
+{
+	char record[KMSG_MAX];
+	struct strbuf buf;
+
+	strbuf_init(&buf, record, sizeof(record));
+	strbuf_addf(&buf, KMSG_DEBUG "%s: ", program);
+	render_json(&buf, false, level, event, unit, message);
+	(void)!write(kernel_log, record, buf.length);
+}
+
 void event_emit(enum event_level level, const char *event, const char *unit,
 		const char *text_format, ...)
 {
@@ -165,11 +187,13 @@ void event_emit(enum event_level level, const char *event, const char *unit,
 	strbuf_vaddf(&text, text_format, args);
 	va_end(args);
 
+	if (kernel_log >= 0)
+		copy_to_kernel_log(level, event, unit, message);
 	strbuf_init(&buf, line, sizeof(line));
 	if (format == EVENT_PLAIN || format == EVENT_RAW)
 		render_plain(&buf, unit, message);
 	else
-		render_json(&buf, level, event, unit, message);
+		render_json(&buf, format == EVENT_JSON, level, event, unit, message);
 	uint64_t n_told = n_lost;
 	n_fields = 0;
 	if (buf.length == sizeof(line) - 1)

@@ -31,6 +31,13 @@ enum event_format { EVENT_JSON, EVENT_PLAIN, EVENT_RAW, EVENT_FOR_LOG };
 void event_init(const char *name, enum event_format format);
 
 /*
+ * From now on every line is also a record of the kernel's log, as JSON, whatever it looks like on
+ * stderr: the first second of a machine, of which nobody keeps a ring yet, is then in the dump. fd is
+ * /dev/kmsg, borrowed; -1: no more.
+ */
+void event_copy_to_kernel_log(int fd);
+
+/*
  * One line. event is a fixed, kebab-case word that alerts can be keyed on; unit may be NULL; the
  * rest is a sentence for people. Never a value of a secret.
  */

@@ -538,7 +538,8 @@ void conf_load(struct units *units)
 	/* A command has an endpoint only when it asks for one, and hands its lines on as they are. */
 	if (!conf->has_listen && !units->request.command)
 		settings_add(&units->arena, &conf->listen, DEFAULT_LISTEN, nowhere);
-	if (!conf->has_log_format && units->request.command)
-		conf->log_format = LOG_RAW;
+	/* Nor does anybody take JSON from a host's console: people look at it. */
+	if (!conf->has_log_format && (units->request.command || units->request.is_host))
+		conf->log_format = units->request.is_host ? LOG_PLAIN : LOG_RAW;
 	publish(units);
 }

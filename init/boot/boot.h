@@ -16,7 +16,7 @@
 #include "units/compile.h"
 
 #define BOOT_PATH_MAX	     256
-#define BOOT_PROTECTIONS_MAX 16
+#define BOOT_PROTECTIONS_MAX 32
 
 struct boot_protection_text {
 	char rung[96], why[320];
@@ -80,6 +80,7 @@ int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 
 /* The steps. */
 int place_find(struct boot *boot);
+int console_settle(struct boot *boot); /* on a host */
 int request_open(struct boot *boot); /* the command line, and what format is asked for outside */
 int mounts_complete(struct boot *boot);
 int machine_identify(struct boot *boot); /* a host's id, name, clock */

@@ -29,6 +29,7 @@
 
 static int (*const steps[])(struct boot *boot) = {
 	place_find,
+	console_settle,
 	request_open,
 	mounts_complete,
 	machine_identify,

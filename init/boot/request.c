@@ -467,6 +467,8 @@ static enum log_format format_from_outside(const struct boot *boot, const struct
 		if (str_equal(log_format_names[format], value))
 			return format;
 	}
+	if (boot->is_host)
+		return LOG_PLAIN;
 	return options->command ? LOG_RAW : LOG_JSON;
 }
 

@@ -35,7 +35,8 @@ int sysctl_set(int dirfd, const char *path, const char *value)
 	/* Some can be written and not read. */
 	if (n < 0 && n != -EACCES && n != -EPERM)
 		return (int)n;
-	int r = io_write_file(dirfd, path, value);
+	/* A write of nothing would be none. */
+	int r = io_write_file(dirfd, path, *value ? value : "\n");
 	if (r < 0)
 		return r;
 	n = io_read_file(dirfd, path, text, sizeof(text));

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "lib/cleanup.h"
 #include "lib/io.h"
 #include "lib/str.h"
 
@@ -39,10 +40,28 @@ int early_mount(const char **ret_path)
 	return 0;
 }
 
-void early_limit_panic(void)
+/* Read back, and set again, by holdfast-boot: here they are for what comes before it. */
+static const struct {
+	const char *path, *value;
+} settings[] = {
+	{"/proc/sys/kernel/sysrq", "0"},
+	{"/proc/sys/kernel/ctrl-alt-del", "0"},
+	{"/proc/sys/kernel/modprobe", "\n"},
+	/* Else the kernel drops all but ten lines of ours in five seconds. */
+	{"/proc/sys/kernel/printk_devkmsg", "on"},
+};
+
+static void limit_panic(void)
 {
 	char text[16];
 
 	if (io_read_file(AT_FDCWD, PANIC, text, sizeof(text)) > 0 && str_equal(text, "0\n"))
 		(void)io_write_file(AT_FDCWD, PANIC, PANIC_SECONDS);
+}
+
+void early_settle(void)
+{
+	limit_panic();
+	for (size_t i = 0; i < ARRAY_COUNT(settings); i++)
+		(void)io_write_file(AT_FDCWD, settings[i].path, settings[i].value);
 }

@@ -11,5 +11,6 @@ extern const char *const early_mounts[EARLY_MOUNTS_COUNT];
 /* 0, or -errno with the path that could not be mounted. */
 int early_mount(const char **ret_path);
 
-/* A panic that the command line left to hang forever is followed by a restart. */
-void early_limit_panic(void);
+/* No key combination does anything, the kernel starts no helper of its own, and a panic that the
+ * command line left to hang forever is followed by a restart. */
+void early_settle(void);

@@ -4,7 +4,8 @@
  *
  * Everything from outside is hostile: the command line (a table of words, cmdline.h) and what lies on
  * disks (bounded, and worth nothing without the root hash). Nobody can answer a question here, so
- * nothing is asked: a step that fails says one line on the console, and the machine ends (end.h).
+ * nothing is asked, and the console is made deaf: a step that fails says one line there, and the
+ * machine ends (end.h).
  * No shell, no second attempt, no wait without an end.
  */
 #include <errno.h>
@@ -28,6 +29,7 @@
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/str.h"
+#include "lib/tty.h"
 
 #define BUILT_IN   "/cmdline"
 #define EXIT_USAGE 64
@@ -61,7 +63,7 @@ static int mount_early(struct boot *boot)
 
 	if (r < 0)
 		return fail(boot, r, "cannot mount", path);
-	early_limit_panic();
+	early_settle();
 	return 0;
 }
 
@@ -114,6 +116,15 @@ static int mount_root(struct boot *boot)
 	return r < 0 ? r : switch_check(boot->message);
 }
 
+/* Who comes after us may write to the console. */
+static void close_input(void)
+{
+	CLEANUP(fd_closep) int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)dup2(fd, STDIN_FILENO);
+}
+
 static int leave(struct boot *boot)
 {
 	event_with_string("root", boot->line.root);
@@ -123,6 +134,7 @@ static int leave(struct boot *boot)
 		   cmdline_is_verified(&boot->line) ? "read-only and proven by its root hash"
 						    : "read-only and proven by nothing");
 	end_unwatch(boot->watcher);
+	close_input();
 	return switch_root(boot->message);
 }
 
@@ -147,13 +159,17 @@ static bool is_initramfs(void)
 	       (st.f_type == RAMFS_MAGIC || st.f_type == TMPFS_MAGIC) && access("/init", F_OK) == 0;
 }
 
-/* An initramfs without /dev/console leaves us without any file. */
+/* An initramfs without /dev/console leaves us without any file. It is there to be written to, by
+ * people read, and in structure the lines are in the kernel's log. */
 static void ensure_console(void)
 {
-	if (fcntl(STDERR_FILENO, F_GETFD) >= 0)
-		return;
-	for (int fd; (fd = open("/dev/console", O_RDWR | O_NOCTTY)) >= 0 && fd < STDERR_FILENO;)
-		;
+	if (fcntl(STDERR_FILENO, F_GETFD) < 0) {
+		for (int fd;
+		     (fd = open("/dev/console", O_RDWR | O_NOCTTY)) >= 0 && fd < STDERR_FILENO;)
+			;
+	}
+	(void)tty_deafen(STDERR_FILENO);
+	event_copy_to_kernel_log(open("/dev/kmsg", O_WRONLY | O_CLOEXEC));
 }
 
 static _Noreturn void give_up(const struct boot *boot, const char *event)
@@ -173,7 +189,7 @@ int main(void)
 {
 	static struct boot boot;
 
-	event_init("holdfast-initramfs", EVENT_JSON);
+	event_init("holdfast-initramfs", EVENT_PLAIN);
 	if (!is_initramfs()) {
 		event_emit(EVENT_ERROR, "usage", NULL,
 			   "holdfast-initramfs is /init of an initramfs, not to be run by hand");

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <termios.h>
@@ -24,7 +25,8 @@
 #include <unistd.h>
 #include <linux/random.h>
 
-#define BYTES_MAX 65536
+#define BYTES_MAX     65536
+#define CONSOLE_LEVEL 8 /* syslog(2) */
 
 static unsigned char bytes[BYTES_MAX];
 
@@ -124,6 +126,8 @@ int main(int argc, char **argv, char **envp)
 	}
 	(void)tcsetattr(0, TCSANOW, &before);
 	(void)unlink("/urandom");
+	/* The console shows every line of the kernel's log, holdfast's structured ones among them. */
+	(void)klogctl(CONSOLE_LEVEL, NULL, 8);
 	(void)execve("/init.real", argv, envp);
 	stop("/init.real");
 }

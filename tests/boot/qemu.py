@@ -154,7 +154,8 @@ class Machine(harness.Process):
         return harness.wait_until(lambda: condition(self.ask(command)), what, DEADLINE, step=0.02)
 
     def events(self, name=None):
-        """The structured lines so far."""
+        """The structured lines so far: what holdfast says until log runs stands in the kernel's log,
+        which these consoles show to the last line (loglevel=8); after that, with LogFormat=json."""
         found = []
         for line in self.text.splitlines():
             # What the kernel says may stand before it on the same line.

@@ -167,6 +167,34 @@ static void test_a_box_that_says_nonsense_is_empty(void **state)
 	assert_int_equal(read_lines(text), 1);
 }
 
+/* What stands in the kernel's log has structure whatever stderr looks like, and no time of its own. */
+static void test_copy_to_kernel_log(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	event_hold(NULL);
+	event_init("test", EVENT_PLAIN);
+	event_copy_to_kernel_log(fds[1]);
+	event_with_i64("n", 5);
+	event_emit(EVENT_WARNING, "kind", NULL, "it %s", "happened");
+	ssize_t n = read(fds[0], text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_string_equal(text,
+			    "<31>test: {\"level\":\"warning\",\"event\":\"kind\",\"by\":\"test\","
+			    "\"n\":5,\"msg\":\"it happened\"}");
+	/* The kernel takes no record of more than 1024 bytes. */
+	memset(text, 'x', 1023);
+	text[1023] = '\0';
+	event_emit(EVENT_INFO, "long", NULL, "%s", text);
+	assert_true(read(fds[0], text, sizeof(text)) < 1024);
+	event_copy_to_kernel_log(-1);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +208,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			test_a_full_pipe_keeps_the_box_and_then_counts_what_is_lost, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_box_that_says_nonsense_is_empty, begin, end),
+		cmocka_unit_test_setup_teardown(test_copy_to_kernel_log, begin, end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
