@@ -46,7 +46,7 @@ class Disk(harness.Case):
             self.assertNotRegex(f.read(), r"[0-9a-f]{32}")
         run.send(signal.SIGINT)
         self.assertEqual(run.wait(DEADLINE), 0, run.text)
-        self.assert_in_order(run.text, '"event":"root-mounted"', '"name":"root","level":"full"',
+        self.assert_in_order(run.text, "proven by its root hash", '"name":"root","level":"full"',
                              '"phase":"running"', "pressing Ctrl-Alt-Delete", '"phase":"draining"',
                              '"phase":"stopped"', "the machine is off")
 
