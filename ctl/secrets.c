@@ -54,8 +54,7 @@ static void print_one(const struct instance *instance, uint32_t unit, uint32_t i
 	struct strbuf *line = output_line();
 	uint64_t now = clock_now_us();
 
-	strbuf_addf(line, "%-20s  %-12s  ", *name ? name : "(by path)",
-		    board_secret_word(&state, &life));
+	strbuf_addf(line, "%-20s  %-12s  ", name, board_secret_word(&state, &life));
 	add_kind(plan, secret, line);
 	strbuf_addf(line, " of %s", plan_unit_name(plan, unit));
 	if (state.version[0]) {

@@ -6,7 +6,7 @@
 #include "lib/secretfile.h"
 
 #define REQUEST_MAGIC	UINT64_C(0x7473657571657273)
-#define REQUEST_VERSION 2
+#define REQUEST_VERSION 3
 
 /* A request is a header with the unit's name behind it, then settings, each a length and a text, then
  * items with name and reference behind each; every part is padded to 8. */
@@ -21,6 +21,8 @@ struct request_header {
 	uint32_t deadline_ms;
 	int32_t state_fd, report_fd, old_fd;
 	uint32_t n_settings;
+	uint32_t lines;
+	uint32_t reserved; /* 0 */
 };
 
 struct request_item {
@@ -48,6 +50,7 @@ void secretrequest_begin(struct strbuf *buf, const struct secretrequest_head *he
 		.state_fd = head->state_fd,
 		.report_fd = head->report_fd,
 		.old_fd = head->old_fd,
+		.lines = head->lines,
 	};
 
 	strbuf_reset(buf);
@@ -141,6 +144,7 @@ int secretrequest_encode(struct strbuf *buf, const struct plan *plan,
 		.state_fd = -1,
 		.report_fd = -1,
 		.old_fd = -1,
+		.lines = EVENT_FOR_LOG,
 	};
 
 	secretrequest_begin(buf, &head);
@@ -225,7 +229,8 @@ static bool header_fits(const struct request_header *header, size_t size)
 	return header->magic == REQUEST_MAGIC && header->version == REQUEST_VERSION &&
 	       header->size == size && header->count <= SECRETREQUEST_ITEMS_MAX &&
 	       header->n_settings <= SECRETREQUEST_SETTINGS_MAX &&
-	       header->operation < SECRETS_OPERATION_COUNT;
+	       header->operation < SECRETS_OPERATION_COUNT && header->lines <= EVENT_FOR_LOG &&
+	       header->reserved == 0;
 }
 
 int secretrequest_open(const void *data, size_t size, struct secretrequest *ret_request)
@@ -249,7 +254,8 @@ int secretrequest_open(const void *data, size_t size, struct secretrequest *ret_
 			 .deadline_ms = header.deadline_ms,
 			 .state_fd = header.state_fd,
 			 .report_fd = header.report_fd,
-			 .old_fd = header.old_fd},
+			 .old_fd = header.old_fd,
+			 .lines = (enum event_format)header.lines},
 		.count = header.count,
 		.n_settings = header.n_settings,
 		.base = data,

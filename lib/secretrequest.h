@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/event.h"
 #include "lib/plan.h"
 #include "lib/store.h"
 #include "lib/str.h"
@@ -36,10 +37,11 @@ struct secretrequest_head {
 	const char *unit;
 	uint32_t uid; /* to drop to once the sources are open; PLAN_NO_ID: stay */
 	uint32_t operation;
-	uint32_t deadline_ms; /* from the helper's start, by when it has ended; 0: no limit */
-	int32_t state_fd;     /* read-write: the remote helper's own memory between runs */
-	int32_t report_fd;    /* to be filled: lib/secretreport.h */
-	int32_t old_fd;	      /* the values that the unit has now: lib/secretfile.h */
+	uint32_t deadline_ms;	 /* from the helper's start, by when it has ended; 0: no limit */
+	int32_t state_fd;	 /* read-write: the remote helper's own memory between runs */
+	int32_t report_fd;	 /* to be filled: lib/secretreport.h */
+	enum event_format lines; /* how what it says on its stderr looks */
+	int32_t old_fd;		 /* the values that the unit has now: lib/secretfile.h */
 };
 
 /* A request that was checked: its texts end with NUL, its enums are in range. */

@@ -85,13 +85,12 @@ static const char *map_file(int fd, size_t *ret_size)
 /* Nobody waits for us longer than was said: what a library does not end, this does. */
 static void out_of_time(int signal)
 {
-	static const char line[] =
-		"{\"level\":\"error\",\"event\":\"secrets-failed\",\"msg\":\"the deadline has passed "
-		"while it waited for an answer\"}\n";
-
 	(void)signal;
 	(void)ftruncate(STDOUT_FILENO, 0);
-	(void)!write(STDERR_FILENO, line, sizeof(line) - 1);
+	/* Whatever it interrupts is over; it neither allocates nor waits. */
+	event_discard();
+	event_emit(EVENT_ERROR, "secrets-failed", NULL,
+		   "the deadline has passed while it waited for an answer");
 	_exit(EXIT_UNREACHABLE);
 }
 
@@ -352,6 +351,7 @@ int main(int argc, char **argv)
 	r = read_request();
 	if (r < 0)
 		return fail("the request on stdin cannot be used", -r);
+	event_init(secrets_program.name, run.request.head.lines);
 	if (ftruncate(STDOUT_FILENO, 0) < 0)
 		return fail("stdout is no memory that can be filled", errno);
 	r = hide_open(run.store);

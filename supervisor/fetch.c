@@ -145,6 +145,7 @@ static int encode(struct strbuf *buf, const struct manager *m, const struct fetc
 		.state_fd = pass(passed, runtime->state_fd),
 		.report_fd = pass(passed, runtime->report_fd),
 		.old_fd = pass(passed, runtime->secret_fds[1 - fetch->side]),
+		.lines = EVENT_FOR_LOG,
 	};
 
 	passed->n_kept = passed->count;

@@ -12,6 +12,7 @@ BED = f"{harness.APPS}/secretsbed"
 PROGRAM = f"{harness.BIN}/holdfast-secrets-remote"
 MAGIC = 0x7473657571657273
 FETCH, REFRESH, REVOKE = 0, 1, 2
+FOR_LOG = 3
 ENVIRONMENT, FILE, FD = 0, 1, 2
 OPTIONAL, CONFIG, PATH = 1, 2, 4
 NEVER = (1 << 64) - 1
@@ -47,8 +48,8 @@ def encode(items, settings, operation, deadline_ms, fds, uid=990, unit="web.serv
         texts = [name_.encode() + b"\0", reference.encode() + b"\0"]
         head = struct.pack("=IIIiII", delivery, flags, 0o400, -1, *map(len, texts))
         parts += padded(head + b"".join(texts))
-    return struct.pack("=QIIQIIIIiiiI", MAGIC, 2, len(items), 56 + len(parts), uid, len(name), operation,
-                       deadline_ms, *fds, len(settings)) + parts
+    return struct.pack("=QIIQIIIIiiiIII", MAGIC, 3, len(items), 64 + len(parts), uid, len(name), operation,
+                       deadline_ms, *fds, len(settings), FOR_LOG, 0) + parts
 
 
 def records(raw):

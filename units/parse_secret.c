@@ -163,6 +163,7 @@ static void read_rest(const struct parse *parse, const char *at, struct secrets 
 	secret->reference = word ? fill_in(parse, word, offset, &secret->is_pending) : NULL;
 	if (!secret->reference || !check_reference(parse, secret, word, offset))
 		return;
+	secret->written = secret->flags & SECRET_IS_PATH ? word : NULL;
 	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {
 		if (!parse_secret_option(parse, word, offset, secret))
 			return;

@@ -66,6 +66,7 @@ struct scratches {
 
 struct secret {
 	const char *name, *reference;
+	const char *written; /* of a path: its reference as it stands in the file; else NULL */
 	uint32_t delivery, flags, mode;
 	bool is_pending; /* a variable in its reference is not known yet */
 	struct where at;

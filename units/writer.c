@@ -183,6 +183,13 @@ static struct plan_range add_scratch(struct writer *w, const struct scratches *l
 	return range;
 }
 
+/* What a path brings has names, the path itself has none: in the public plan it is what was written
+ * down, without what the environment filled in. */
+static plan_str add_secret_name(struct writer *w, const struct secret *secret)
+{
+	return add_string(w, w->is_public && secret->written ? secret->written : secret->name);
+}
+
 /* In the public plan of a reference the kind alone, "file:" */
 static plan_str add_reference(struct writer *w, const char *reference)
 {
@@ -202,7 +209,7 @@ static struct plan_range add_secrets(struct writer *w, const struct secrets *lis
 	for (size_t i = 0; i < list->count; i++) {
 		const struct secret *s = &list->items[i];
 		struct plan_secret secret = {
-			.name = add_string(w, s->name),
+			.name = add_secret_name(w, s),
 			.reference = add_reference(w, s->reference),
 			.delivery = s->delivery,
 			.flags = s->flags |

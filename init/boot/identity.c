@@ -83,6 +83,8 @@ static int write_request(const struct boot *boot, const struct units *units,
 		.state_fd = -1,
 		.report_fd = asking->report,
 		.old_fd = -1,
+		/* Nobody is between it and the stderr that we have. */
+		.lines = (enum event_format)boot->log_format,
 	};
 	struct strbuf buf;
 

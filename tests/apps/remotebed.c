@@ -55,6 +55,7 @@ static int request(char **argv)
 		.state_fd = open_file("state", O_RDWR | O_CREAT),
 		.report_fd = open_file("report", O_RDWR | O_CREAT | O_TRUNC),
 		.old_fd = open_file("old", O_RDONLY),
+		.lines = EVENT_FOR_LOG,
 	};
 
 	helperbed_begin(&head, &buf);

@@ -26,6 +26,7 @@ static int request(struct store_table *store, char **argv)
 		.state_fd = -1,
 		.report_fd = -1,
 		.old_fd = -1,
+		.lines = EVENT_FOR_LOG,
 	};
 
 	helperbed_begin(&head, &buf);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """[Identity] of a whole instance: ${VAR} from the metadata service of EC2, which boot has asked by the
 program that fetches secrets."""
+import json
 import os
 import subprocess
 import sys
@@ -30,10 +31,20 @@ class Identity(instance.Case):
         return self.instance({"web.service": unit}, ["web.service"], env=env, conf=f"[Identity]\n{identity}\n"
                              f"[Secrets]\nMetadataEndpoint={self.aws.metadata_url}\n{conf}", **options)
 
+    def check_lines(self, whole):
+        """Boot has no log yet: what the program says goes out as it is, and looks like all else there."""
+        said = [json.loads(line) for line in whole.text.splitlines() if '"by":"holdfast-secrets-remote"' in line]
+        self.assertTrue(said)
+        self.assertEqual([line for line in said if "ts" not in line], [])
+
+    def test_for_people_its_lines_are_theirs_too(self):
+        self.refuse(69, "the metadata service refuses", conf="MetadataDisabled=yes\n[Holdfast]\nLogFormat=plain\n", is_plain=True)
+
     def test_tags_and_user_data_stand_in_references(self):
         whole = self.start_one("STAGE=imds:tags/instance/STAGE\nTIER=imds:user-data#TIER\nOTHER=imds:tags/instance/OTHER", "${STAGE}/${TIER}")
         whole.wait_for("got v1")
         self.assertEqual(whole.stop(), 0)
+        self.check_lines(whole)
         self.assertEqual(self.aws.metadata_calls, ["PUT /latest/api/token", "GET /latest/meta-data/tags/instance/STAGE",
                                                    "GET /latest/user-data"])
 
@@ -52,9 +63,13 @@ class Identity(instance.Case):
         self.assertEqual(whole.stop(), 0)
         self.assertEqual(self.aws.metadata_calls, [])
 
-    def refuse(self, status, words, identity="STAGE=imds:tags/instance/STAGE", **more):
+    def refuse(self, status, words, identity="STAGE=imds:tags/instance/STAGE", is_plain=False, **more):
         whole = self.start_one(identity, "${STAGE}/web", **more)
         self.assertEqual(whole.wait(), status, whole.text)
+        if is_plain:
+            self.assertIn("\nholdfast: [Identity]: secret STAGE (imds:tags/instance/STAGE)", "\n" + whole.text)
+            self.assertNotIn("{", whole.text)
+            return whole.text
         failed = whole.events("boot-failed")[0]["msg"]
         self.assertIn(f"holdfast.conf:8:7: [Identity] {identity}: {words}", failed)
         return whole.text

@@ -73,7 +73,7 @@ class Whole(instance.Case):
         self.assertEqual(self.aws.counts(), {"GetParameters": 1, "GetParametersByPath": 1, "BatchGetSecretValue": 1})
         told = json.loads(whole.inside(CTL, "status", "--json").stdout)
         self.assertEqual([(s["name"], s["state"]) for s in told["secrets"]], [
-            ("DB", "fresh"), ("KEY", "fresh"), ("", "fresh"), ("LEVEL", "fresh"), ("tls.key", "fresh")])
+            ("DB", "fresh"), ("KEY", "fresh"), ("ssm:/shop/${STAGE}/all/", "fresh"), ("LEVEL", "fresh"), ("tls.key", "fresh")])
         self.assertEqual([s.get("version") for s in told["secrets"]][0::3], ["2", "1"])
         self.assertEqual(whole.stop(), 0)
         self.check_unsaid(whole)

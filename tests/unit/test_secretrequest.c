@@ -19,6 +19,7 @@ static const struct secretrequest_head head = {
 	.state_fd = 11,
 	.report_fd = 12,
 	.old_fd = -1,
+	.lines = EVENT_PLAIN,
 };
 
 static size_t encode(char *data, size_t size, int n_items)
@@ -55,6 +56,7 @@ static void test_a_request_comes_back(void **state)
 	assert_int_equal(request.head.state_fd, 11);
 	assert_int_equal(request.head.report_fd, 12);
 	assert_int_equal(request.head.old_fd, -1);
+	assert_int_equal(request.head.lines, EVENT_PLAIN);
 	assert_string_equal(secretrequest_find_setting(&request, "AWS_REGION"), "eu-central-1");
 	assert_string_equal(secretrequest_find_setting(&request, "AWS_REGIONS"), "");
 	assert_null(secretrequest_find_setting(&request, "AWS_REG"));

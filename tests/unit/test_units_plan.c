@@ -244,6 +244,27 @@ static void test_the_public_plan_tells_nothing(void **state)
 	assert_non_null(memmem(tree.plan.base, tree.plan.header->size, hidden[2], 6));
 }
 
+/* What is written down, so that it has a name to be shown by; nothing that was filled in. */
+static void test_a_path_is_named_in_the_public_plan(void **state)
+{
+	static const char *const environment[] = {"STAGE=planted", NULL};
+
+	(void)state;
+	tree.request.environment = environment;
+	tree_write(&tree, "etc/holdfast/holdfast.conf", "[Holdfast]\nUnits=a.service\n", 0644);
+	tree_unit(&tree, "a.service",
+		  "[Service]\nExecStart=/usr/bin/app\n"
+		  "[X-Holdfast]\nSecretPath=ssm:/shop/${STAGE}/all/\n");
+	tree_take(&tree);
+	const struct plan_secret *secret = plan_secret(&tree.plan, 0);
+	assert_string_equal(plan_string(&tree.plan, secret->name), "");
+	assert_string_equal(plan_string(&tree.plan, secret->reference), "ssm:/shop/planted/all/");
+	const struct plan *plan = &tree.public_plan;
+	assert_string_equal(plan_string(plan, plan_secret(plan, 0)->name),
+			    "ssm:/shop/${STAGE}/all/");
+	assert_null(memmem(plan->base, plan->header->size, "planted", 7));
+}
+
 static void test_the_header(void **state)
 {
 	(void)state;
@@ -564,6 +585,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_service),
 		TEST(test_the_public_plan_tells_nothing),
+		TEST(test_a_path_is_named_in_the_public_plan),
 		TEST(test_the_header),
 		TEST(test_folders_of_packages),
 		TEST(test_folders_that_cannot_be),
