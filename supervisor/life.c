@@ -29,6 +29,7 @@
 #include "supervisor/report.h"
 #include "supervisor/secrets.h"
 #include "supervisor/spawn.h"
+#include "supervisor/spread.h"
 #include "supervisor/transition.h"
 #include "supervisor/turns.h"
 
@@ -75,7 +76,8 @@ static void begin_work(struct manager *m, uint32_t unit, struct board_life *life
 	life->work = operation == SECRETS_REVOKE ? LIFE_REVOKED : LIFE_IDLE;
 	life->attempts++;
 	life->due_us =
-		clock_add_us(clock_now_us(), report_backoff(life->attempts, REPORT_BACKOFF_US, 0));
+		clock_add_us(clock_now_us(),
+			     spread_backoff(life->attempts, REPORT_BACKOFF_US, 0, spread_draw()));
 	if (r != -EAGAIN)
 		event_emit(EVENT_WARNING, "secrets-failed", plan_unit_name(&m->plan, unit),
 			   "cannot look for changes of its secrets: %s", strerror(-r));
@@ -96,8 +98,8 @@ static void note_change(const struct manager *m, uint32_t unit, struct board_lif
 	life->flags |= LIFE_STALE;
 	life->failed_deliveries = 0;
 	if (plan->on_change != CHANGE_NONE)
-		life->apply_us =
-			clock_add_us(now, report_random(m->plan.header->change_splay_us + 1));
+		life->apply_us = spread_change(life->apply_us, now, m->plan.header->change_splay_us,
+					       spread_draw());
 	event_emit(EVENT_NOTICE, "secrets-changed", plan_unit_name(&m->plan, unit),
 		   "a secret has changed: %s", consequences[plan->on_change]);
 }
@@ -147,7 +149,8 @@ static void send_signal(struct manager *m, uint32_t unit)
 
 static void deliver_later(struct board_life *life)
 {
-	uint64_t delay = report_backoff(++life->failed_deliveries, REPORT_BACKOFF_US, 0);
+	uint64_t delay =
+		spread_backoff(++life->failed_deliveries, REPORT_BACKOFF_US, 0, spread_draw());
 
 	life->apply_us = clock_add_us(clock_now_us(), delay);
 }

@@ -7,41 +7,18 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "supervisor/fetch.h"
+#include "supervisor/spread.h"
 
-#define BACKOFF_FIRST_US (1 * USEC_PER_SEC)
-#define BACKOFF_FETCH_US (20 * USEC_PER_SEC) /* at most: a start waits */
-#define BACKOFF_LEAST_US (50 * USEC_PER_MSEC)
+#define BACKOFF_FETCH_US (20 * USEC_PER_SEC)   /* at most: a start waits */
 #define LOOK_LEAST_US	 (200 * USEC_PER_MSEC) /* between looks, whatever a helper wants */
 
-/* ---- chance and time */
-
-/* Uniform in [0, below). Jitter, not a secret: what the kernel cannot give, the clock will. */
-uint64_t report_random(uint64_t below)
-{
-	uint64_t value;
-
-	if (getrandom(&value, sizeof(value), GRND_NONBLOCK) != (ssize_t)sizeof(value))
-		value = clock_now_us() * UINT64_C(0x9e3779b97f4a7c15);
-	return below == 0 ? 0 : value % below;
-}
-
-/* Full jitter: anything up to a bound that doubles, but not before what the service asked for. */
-uint64_t report_backoff(uint32_t attempts, uint64_t most, uint32_t retry_ms)
-{
-	uint64_t bound = BACKOFF_FIRST_US;
-
-	for (uint32_t i = 1; i < attempts && bound < most; i++)
-		bound *= 2;
-	uint64_t delay = MAX(report_random(MIN(bound, most)), BACKOFF_LEAST_US);
-	return delay + (uint64_t)retry_ms * USEC_PER_MSEC;
-}
+/* ---- times */
 
 /* Refresh= with a tenth more or less, or what the helper asks for, whichever is first. */
 static uint64_t next_look(const struct manager *m, uint32_t unit, uint64_t next_ms, uint64_t now)
@@ -49,7 +26,7 @@ static uint64_t next_look(const struct manager *m, uint32_t unit, uint64_t next_
 	uint64_t period = plan_unit(&m->plan, unit)->refresh_us, delay = USEC_INFINITY;
 
 	if (period > 0)
-		delay = period - period / 10 + report_random(period / 5);
+		delay = spread_look(period, spread_draw());
 	if (next_ms != SECRETREPORT_NEVER)
 		delay = MIN(delay, MAX(MIN(next_ms, UINT32_MAX) * USEC_PER_MSEC, LOOK_LEAST_US));
 	return clock_add_us(now, delay);
@@ -137,6 +114,6 @@ void report_note(const struct manager *m, uint32_t unit, struct board_life *life
 	bool is_first = board_peek_unit(&m->board, unit)->state == UNIT_FETCHING;
 	life->flags |= life->fetches > 0 ? LIFE_KEPT : 0;
 	life->due_us = clock_add_us(
-		now, report_backoff(life->attempts, is_first ? BACKOFF_FETCH_US : REPORT_BACKOFF_US,
-				    report->retry_ms));
+		now, spread_backoff(life->attempts, is_first ? BACKOFF_FETCH_US : REPORT_BACKOFF_US,
+				    report->retry_ms, spread_draw()));
 }

@@ -2,6 +2,7 @@
 """The life of a unit's secrets, with a program in holdfast-secrets-remote's place that does what a
 script says: tries, refreshes, changes, leases, what is given back, and the supervisor's death in the
 midst of each."""
+import datetime
 import json
 import os
 import shutil
@@ -235,6 +236,21 @@ class SecretsLife(instance.Case):
         whole.wait_for("left no report")
         self.assertEqual(whole.stop(), 0)
         self.assertEqual(self.notes("web start"), ["web start one", "web start two"])
+
+    def test_a_change_is_applied_at_random_within_the_splay(self):
+        """One secret of many units changes at once: they are told at different moments."""
+        refs = {f"u{i:02}": self.script("value=one next=1", "value=two changed", name=f"u{i:02}")[0] for i in range(12)}
+        whole = self.start({f"{name}.service": self.unit(f"SecretFile=key {ref}", "OnChange=signal:HUP", name=name)
+                            for name, ref in refs.items()}, conf="[Secrets]\nRegion=eu-test-1\nChangeSplaySec=2\n")
+        self.wait_notes(*(f"{name} hup two" for name in refs))
+        self.assertEqual(whole.stop(), 0)
+        def times(event):
+            return {e["unit"]: datetime.datetime.fromisoformat(e["ts"]).timestamp() for e in whole.events(event)}
+        changed = times("secrets-changed")
+        waits = sorted(at - changed[unit] for unit, at in times("secrets-delivered").items())
+        self.assertEqual(len(waits), 12)
+        # All of them in one quarter of the time comes once in 300,000 runs.
+        self.assertGreater(waits[-1] - waits[0], 0.5, waits)
 
     def test_one_after_the_other(self):
         """Two units whose secrets change at once: the second goes down when the first is up again."""
