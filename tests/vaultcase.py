@@ -69,7 +69,7 @@ class Unit:
         self.folder = os.path.join(test.dir, f"unit-{len(test.units)}")
         os.mkdir(self.folder)
         test.units.append(self)
-        self.ahead = 0
+        self.ahead, self.wrap = 0, []
 
     def command(self, operation, deadline_ms):
         arguments = []
@@ -78,7 +78,7 @@ class Unit:
             delivery, flags = (rest + [ENVIRONMENT, 0][len(rest):])
             arguments += [name, reference, delivery, str(flags | REMOTE)]
         clock = ["unshare", "--time", "--boottime", str(self.ahead), "--"] if self.ahead else []
-        return [*clock, BED, self.program, self.folder, self.name, self.test.uid, operation, str(deadline_ms),
+        return [*self.wrap, *clock, BED, self.program, self.folder, self.name, self.test.uid, operation, str(deadline_ms),
                 *[f"{k}={v}" for k, v in self.settings.items()], "--", *arguments]
 
     def run(self, operation=FETCH, deadline_ms=20000):

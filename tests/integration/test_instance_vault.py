@@ -52,6 +52,18 @@ class Whole(instance.Case):
         for secret in (PLANTED, first.data["password"], second.data["password"], *self.vault.tokens):
             self.assertNotIn(secret, whole.text)
 
+    def test_a_unit_waits_while_vault_is_sealed(self):
+        self.vault.put("secret", "app", {"k": "one"})
+        self.vault.is_sealed = True
+        whole = self.instance({"web.service": self.unit("Secret=A vault:secret/app#k")}, ["web.service"], conf=self.conf(),
+                              env=self.environ, health=True)
+        self.vault.wait_for(lambda: len(self.vault.requests) > 1)
+        self.assertIn('"observedValue":"fetching"', whole.get("/health")[1])
+        self.vault.is_sealed = False
+        self.wait_notes("web start one")
+        harness.wait_until(lambda: whole.get("/readyz")[0] == 200, "it is ready")
+        self.assertEqual(whole.stop(), 0)
+
     def test_a_version_a_path_and_what_the_file_says(self):
         for value in ("one", "two"):
             self.vault.put("secret", "app", {"k": value})

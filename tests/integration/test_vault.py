@@ -21,6 +21,24 @@ class Reading(VaultCase):
         self.assertEqual([i["version"] for i in result.items], ["1", "1"])
         self.assertEqual((result.next_ms, result.lease_end_ms), (NEVER, NEVER))
 
+    def test_a_mount_of_two_parts_and_two_versions(self):
+        self.vault.mount("team/kv", "kv", version=2)
+        self.vault.mount("team/old", "kv", version=1)
+        self.vault.put("team/kv", "app/db", {"k": "new"})
+        self.vault.put("team/old", "app/db", {"k": "old"})
+        unit = self.unit(("A", "vault:team/kv/app/db#k"), ("B", "vault:team/old/app/db#k"))
+        self.assertEqual(unit.fetch().values, {"A": "new", "B": "old"})
+        self.assertLessEqual({"GET team/kv/data/app/db", "GET team/old/app/db"}, set(self.vault.paths()))
+
+    def test_a_mount_that_one_may_not_see_or_ask_for(self):
+        """Who has a right to anything below a mount may ask for it; a Vault that cannot be asked is too old for KV 2."""
+        self.vault.put("old", "app", {"k": "v"})
+        self.refused(self.unit(("A", "vault:other/app#k")), 77, "asking Vault for the mount: Vault denies it (403")
+        self.vault.fault("sys/internal/ui/mounts/", status=404, body={"errors": []})
+        self.assertEqual(self.unit(("A", "vault:old/app#k")).fetch().values, {"A": "v"})
+        self.vault.fault("sys/internal/ui/mounts/", body={"data": {"path": "elsewhere/", "type": "kv"}})
+        self.refused(self.unit(("A", "vault:old/app#k")), 69, "about the mount is not as it should be")
+
     def test_every_request_says_that_it_is_one(self):
         self.vault.put("secret", "a", {"k": "v"})
         self.unit(("A", "vault:secret/a#k")).fetch()
@@ -192,6 +210,11 @@ class Reading(VaultCase):
         self.assertEqual(self.vault.count("secret/data/app"), 2)
         self.assertGreaterEqual(result.retry_ms, 500)
 
+    def test_retry_after_is_passed_on_when_there_is_no_time_for_it(self):
+        self.vault.fault("secret/data/app", status=429, headers={"Retry-After": "7"}, times=9)
+        result = self.unit(("A", "vault:secret/app#k")).run(deadline_ms=3000)
+        self.assertEqual((result.status, result.retry_ms, self.vault.count("secret/data/app")), (75, 7000, 1), result.err)
+
     def test_sealed(self):
         self.vault.is_sealed = True
         unit = self.unit(("A", "vault:secret/app#k"), settings={"VAULT_MAX_RETRIES": "0"})
@@ -258,6 +281,24 @@ class Reading(VaultCase):
         settings = {"VAULT_ADDR": f"https://127.0.0.1:{other.port}", "VAULT_TLS_SERVER_NAME": "vault.internal"}
         unit = self.unit(("A", "vault:secret/app#k"), token=other.token(), settings=settings)
         self.assertEqual(unit.fetch().values, {"A": "v"})
+
+    def test_settings_of_the_environment(self):
+        """VAULT_* as every client of Vault has them; what the image's file says comes first."""
+        other = self.server(certificate=self.authority.issue("env", "DNS:vault.internal"))
+        other.mount("secret", "kv", version=2, namespace="team")
+        other.put("secret", "app", {"k": "v"}, namespace="team")
+        certificate, key = self.authority.issue("client")
+        given = {"VAULT_ADDR": other.address + "/", "VAULT_CACERT": self.authority.ca, "VAULT_NAMESPACE": "team",
+                 "VAULT_TLS_SERVER_NAME": "vault.internal", "VAULT_MAX_RETRIES": "0", "VAULT_CLIENT_CERT": certificate,
+                 "VAULT_CLIENT_KEY": key}
+        item, nothing = ("A", "vault:secret/app#k"), dict.fromkeys(self.settings)
+        self.assertEqual(self.unit(item, settings=nothing, token=other.token(), environ=given).fetch().values, {"A": "v"})
+        self.assertEqual(self.vault.requests, [])
+        unit = self.unit(item, settings={**nothing, "VAULT_ADDR": other.address}, token=other.token(),
+                         environ={**given, "VAULT_ADDR": self.vault.address})
+        self.assertEqual(unit.fetch().values, {"A": "v"})
+        other.fault(status=503)
+        self.refused(self.unit(item, settings=nothing, token=other.token(), environ=given), 75, "sealed")
 
     def test_settings_that_are_wrong(self):
         item = ("A", "vault:secret/app#k")

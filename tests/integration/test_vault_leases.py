@@ -8,6 +8,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
+from servers.aws import Aws, Parameter
 from vaultcase import CHANGED, FETCH, HOUR, ITEM_CHANGED, ITEM_KEPT, KEPT, NEVER, REFRESH, REVOKE, VaultCase
 
 
@@ -62,6 +63,8 @@ class Leases(VaultCase):
         result = unit.refresh(after=2761)
         self.assertEqual((self.pair(result), result.flags), (first, 0))
         self.assertEqual(self.vault.counts["renewals"], 1)
+        asked = next(r for r in self.vault.requests if r.path == "sys/leases/renew")
+        self.assertEqual((asked.method, asked.body), ("PUT", {"lease_id": self.vault.live_leases()[0].id, "increment": "3600s"}))
         self.between(result.lease_end_ms, 3590_000, 3600_000)
         # The second is capped: it ends at two hours, and the third gains nothing.
         result = unit.refresh(after=2761)
@@ -127,6 +130,22 @@ class Leases(VaultCase):
         self.assertEqual((result.status, self.vault.counts["renewals"]), (69, 1), result.err)
         self.assertEqual([item["outcome"] for item in result.items], [5, 0, 0])
 
+    def test_vault_that_hangs_holds_up_no_change_of_another_service(self):
+        aws = Aws(self.authority)
+        self.addCleanup(aws.close)
+        aws.parameters["x"] = [Parameter("one")]
+        self.items = (("A", "ssm:x"), *self.items)
+        unit = self.role()
+        unit.settings.update({"AWS_REGION": aws.region, "AWS_ENDPOINT_URL": aws.url, "AWS_CA_BUNDLE": self.authority.ca})
+        unit.environ.update({"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"})
+        first = unit.fetch().values
+        aws.parameters["x"] = [Parameter("two")]
+        self.vault.fault(delay=15, times=99)
+        unit.pass_time(2761)
+        result = unit.settle(unit.run(REFRESH, deadline_ms=3000))
+        self.assertEqual((result.values, result.flags), ({**first, "A": "two"}, CHANGED | KEPT))
+        self.assertEqual([item["flags"] & (ITEM_CHANGED | ITEM_KEPT) for item in result.items], [ITEM_CHANGED, ITEM_KEPT, ITEM_KEPT])
+
     def test_nothing_is_lent_to_a_unit_that_cannot_start_yet(self):
         unit = self.role()
         self.beside_a_service_that_hangs(unit)
@@ -167,6 +186,8 @@ class Leases(VaultCase):
         self.between(result.next_ms, 2390_000, 2761_000)
         unit.refresh(after=2761)
         self.assertEqual(self.vault.counts["token-renewals"], 1)
+        asked = next(r for r in self.vault.requests if r.path == "auth/token/renew-self")
+        self.assertEqual((asked.method, asked.body), ("POST", {"increment": "3600s"}))
         unit.refresh(after=2761)
         result = unit.refresh(after=1300)
         self.assertEqual(result.event("vault-token-ends")["level"], "warning")

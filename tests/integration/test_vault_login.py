@@ -42,6 +42,8 @@ class LoggingIn(VaultCase):
         unit = self.login("approle", **settings)
         self.assertEqual(unit.fetch().values, {"A": "v"})
         self.assertEqual(self.vault.counts["logins"], 1)
+        login = next(r for r in self.vault.requests if r.path == "auth/approle/login")
+        self.assertEqual((login.method, login.token, login.body), ("POST", "", {"role_id": "role-1", "secret_id": PLANTED}))
         # The session outlives the run, and serves the next.
         unit.refresh()
         self.assertEqual(self.vault.counts["logins"], 1)
@@ -60,6 +62,17 @@ class LoggingIn(VaultCase):
         unit = self.login("approle", HOLDFAST_VAULT_ROLE_ID="role-1")
         self.refused(unit, 78, "auth/approle/login")
 
+    def test_in_a_namespace(self):
+        self.approle(namespace="team")
+        self.vault.mount("secret", "kv", version=2, namespace="team")
+        self.vault.put("secret", "app", {"k": "of the team"}, namespace="team")
+        unit = self.unit(self.item, settings={"HOLDFAST_VAULT_AUTH": "approle", "HOLDFAST_VAULT_ROLE_ID": "role-1",
+                                              "VAULT_NAMESPACE": "team"}, environ={"HOLDFAST_VAULT_SECRET_ID": PLANTED})
+        self.assertEqual(unit.fetch().values, {"A": "of the team"})
+        unit.run(REVOKE)
+        self.assertEqual({r.namespace for r in self.vault.requests}, {"team"})
+        self.assertEqual(self.vault.live_tokens(), [])
+
     def wrapped(self, path="auth/approle/role/web/secret-id"):
         settings = self.approle()
         token = self.vault.wrap(path, vault.wrapped_secret_id(PLANTED))
@@ -72,6 +85,9 @@ class LoggingIn(VaultCase):
         unit.settings["HOLDFAST_VAULT_WRAPPED"] = "Y"  # as the loader reads it
         self.assertEqual(unit.fetch().values, {"A": "v"})
         self.assertEqual(self.vault.counts["unwraps"], 1)
+        token = self.planted[-1]
+        self.assertEqual([(r.path, r.token, r.body) for r in self.vault.requests if "wrapping" in r.path],
+                         [("sys/wrapping/lookup", "", {"token": token}), ("sys/wrapping/unwrap", token, {})])
         # The session has ended: the secret_id that was taken out serves again.
         unit.refresh(after=3 * HOUR)
         self.assertEqual((self.vault.counts["unwraps"], self.vault.counts["logins"]), (1, 2))
@@ -123,6 +139,14 @@ class LoggingIn(VaultCase):
         self.refused(self.login("kubernetes", HOLDFAST_VAULT_ROLE="web", HOLDFAST_VAULT_JWT_FILE=path), 77,
                      "by kubernetes as role web: Vault denies it (403")
         self.refused(self.login("kubernetes", HOLDFAST_VAULT_JWT_FILE=path), 78, "VaultRole=")
+
+    def test_the_service_account_where_kubernetes_puts_it(self):
+        self.vault.enable("kubernetes", role="web", jwts={"jwt-mounted"})
+        folder = "/run/secrets/kubernetes.io/serviceaccount"
+        unit = self.login("kubernetes", HOLDFAST_VAULT_ROLE="web")
+        unit.wrap = ["unshare", "-m", "sh", "-c", f"mount -t tmpfs t /run && mkdir -p {folder} && "
+                     f'printf %s jwt-mounted >{folder}/token && chmod 400 {folder}/token && exec "$@"', "sh"]
+        self.assertEqual(unit.fetch().values, {"A": "v"})
 
     def test_jwt(self):
         self.vault.enable("jwt", role="ci", jwts={"e30.e30.sig"})
