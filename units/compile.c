@@ -7,8 +7,10 @@
 #include "units/check.h"
 #include "units/conf.h"
 #include "units/graph.h"
+#include "units/listen.h"
 #include "units/load.h"
 #include "units/main_unit.h"
+#include "units/programs.h"
 #include "units/resolve.h"
 #include "units/specifier.h"
 #include "units/tmpfiles.h"
@@ -80,6 +82,8 @@ static void load(struct units *units)
 	graph_build(units);
 	check_stop_budget(units);
 	check_wrapped(units);
+	listen_check(units);
+	programs_check(units);
 }
 
 /* Apart, so that no variable of the caller is clobbered by the jump. */

@@ -66,6 +66,26 @@ class CommandLine(Check):
             self.assertEqual(done.returncode, 0, done.stdout)
             self.assertEqual("A: its value has 7 bytes" in done.stdout, warned, done.stdout)
 
+    def test_a_program_that_the_image_lacks(self):
+        """Where holdfast is in the tree, what it needs to follow a reference has to lie beside it."""
+        self.image(a_service=GOOD + "[X-Holdfast]\nSecret=A asm:app/${STAGE}\nSecretPath=ssm:/app/\nSecret=B env:B\n")
+        with open(f"{self.dir}/etc/holdfast/holdfast.conf", "a", encoding="ascii") as f:
+            f.write("[Identity]\nSTAGE=imds:tags/instance/STAGE\n")
+        self.assertEqual(self.run_check("--root", self.dir).returncode, 0, "holdfast comes from elsewhere")
+        self.write("opt/hf/holdfast", "x", 0o755)
+        os.makedirs(f"{self.dir}/sbin")
+        os.symlink("/opt/hf/holdfast", f"{self.dir}/sbin/init")
+        done = self.run_check("--root", self.dir)
+        lines = done.stdout.splitlines()
+        self.assertEqual((done.returncode, len(lines)), (78, 4), done.stdout)
+        for line, place in zip(lines, ("units/a.service:4:8: error: asm: is fetched by",
+                                       "units/a.service:5:12: error: ssm: is fetched by",
+                                       "holdfast.conf:4:7: warning: [Identity] STAGE=: is asked for by")):
+            self.assertTrue(line.startswith(f"/etc/holdfast/{place} holdfast-secrets-remote, which is not in /opt/hf/"), line)
+        self.write("opt/hf/holdfast-secrets-remote", "x", 0o755)
+        done = self.run_check("--root", self.dir)
+        self.assertEqual((done.returncode, done.stdout), (0, "1 unit, 0 errors, 0 warnings\n"))
+
     def test_strict_makes_unknown_keys_errors(self):
         self.image(a_service=GOOD + "Restrat=no\nCPUQuota=1%\n")
         self.assertEqual(self.run_check("--root", self.dir).returncode, 0)

@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
+/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/listen.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/programs.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
 /* What units and holdfast.conf are refused for, or warned of, each by its file, line and column. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -628,6 +628,61 @@ static void test_sysctls_of_a_host(void **state)
 	assert_null(sysctls[3]);
 }
 
+/* Of two that listen at one place both are named. */
+static void test_who_listens_where(void **state)
+{
+	static const struct {
+		const char *health, *lines, *message; /* NULL: both may be */
+		unsigned line, column;
+	} rows[] = {
+		{"none", "ListenStream=80\nListenStream=80",
+		 "\"80\": /etc/holdfast/units/a.socket:2 has it", 3, 14},
+		{"none", "ListenStream=80\nListenStream=127.0.0.1:80",
+		 "a.socket:2 has \"80\" already", 3, 14},
+		{"none", "ListenStream=[::1]:80\nListenStream=80",
+		 "a.socket:2 has \"[::1]:80\" already", 3, 14},
+		{"none", "ListenStream=0.0.0.0:80\nListenStream=127.0.0.1:80", "has \"0.0.0.0:80\"",
+		 3, 14},
+		{"none", "ListenStream=[0:0::1]:80\nListenStream=[::1]:080", "has \"[0:0::1]:80\"",
+		 3, 14},
+		{"none", "ListenStream=/run/x\nListenDatagram=/run/x", "a.socket:2 has it already",
+		 3, 16},
+		{"none", "ListenDatagram=@x\nListenDatagram=@x", "a.socket:2 has it already", 3,
+		 16},
+		{"none", "ListenDatagram=53\nListenDatagram=53", "a.socket:2 has it already", 3,
+		 16},
+		{":9180", "ListenStream=9180", "holdfast.conf:4 has \":9180\" already", 2, 14},
+		{":9180 127.0.0.1:9180", "ListenStream=7", "holdfast.conf:4 has \":9180\" already",
+		 4, 14},
+		{NULL, "ListenStream=9180", "[Health] by default has", 2, 14},
+		{"127.0.0.1:80 [::1]:80 127.0.0.2:80", "ListenDatagram=80", NULL, 0, 0},
+		{"none", "ListenStream=0.0.0.0:80\nListenStream=[::]:80", NULL, 0, 0},
+		{"none", "ListenDatagram=53\nListenDatagram=127.0.0.1:53", NULL, 0, 0},
+		{"none", "ListenStream=@x\nListenDatagram=@x\nListenStream=/x", NULL, 0, 0},
+	};
+	char text[256];
+
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		(void)snprintf(text, sizeof(text), "[Holdfast]\nUnits=a.socket\n%s%s\n",
+			       rows[i].health ? "[Health]\nListen=" : "",
+			       rows[i].health ? rows[i].health : "");
+		tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+		(void)snprintf(text, sizeof(text), "[Socket]\n%s\n", rows[i].lines);
+		tree_unit(&tree, "a.socket", text);
+		(void)tree_load(&tree);
+		if (!rows[i].message) {
+			assert_int_equal(units_diagnostics(tree.units)->count, 0);
+			continue;
+		}
+		const struct diag *diag = tree_diag(&tree, rows[i].message);
+		assert_int_equal(diag->level, DIAG_ERROR);
+		assert_int_equal(diag->line, rows[i].line);
+		assert_int_equal(diag->column, rows[i].column);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -648,6 +703,7 @@ int main(void)
 		TEST(test_overrides),
 		TEST(test_promises_are_the_images),
 		TEST(test_conf_that_is_refused),
+		TEST(test_who_listens_where),
 		TEST(test_sysctls_of_a_host),
 		TEST(test_the_network_of_a_host),
 		TEST(test_a_network_that_is_refused),
