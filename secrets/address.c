@@ -69,29 +69,122 @@ bool address_is_local(const struct sockaddr *address)
 	return false;
 }
 
-static bool matches(const char *entry, size_t length, const char *host)
-{
-	size_t n = strlen(host);
+/* ---- NO_PROXY: as curl, Go and Python read it, where they agree; and all that one of them knows */
 
-	if (length == 1 && entry[0] == '*')
-		return true;
+struct inet {
+	int family;
+	unsigned bits;
+	unsigned char bytes[16];
+};
+
+/* An address, in brackets or not. */
+static bool inet_parse(const char *text, size_t length, struct inet *ret_inet)
+{
+	struct inet inet = {.family = AF_INET, .bits = 32};
+	char bare[INET6_ADDRSTRLEN];
+
+	if (length > 2 && text[0] == '[' && text[length - 1] == ']') {
+		text++;
+		length -= 2;
+	}
+	if (length >= sizeof(bare))
+		return false;
+	memcpy(bare, text, length);
+	bare[length] = '\0';
+	if (inet_pton(AF_INET, bare, inet.bytes) != 1) {
+		inet = (struct inet){.family = AF_INET6, .bits = 128};
+		if (inet_pton(AF_INET6, bare, inet.bytes) != 1)
+			return false;
+	}
+	*ret_inet = inet;
+	return true;
+}
+
+static bool have_same_start(const struct inet *a, const struct inet *b, unsigned bits)
+{
+	unsigned whole = bits / 8, rest = bits % 8;
+
+	return a->family == b->family && memcmp(a->bytes, b->bytes, whole) == 0 &&
+	       (rest == 0 || (a->bytes[whole] ^ b->bytes[whole]) >> (8 - rest) == 0);
+}
+
+/* Cuts off the last sign with the number behind it; false where that is none up to max. */
+static bool split_number(const char *entry, size_t *length, char sign, uint64_t max,
+			 uint64_t *ret_number)
+{
+	const char *at = memrchr(entry, sign, *length);
+	char digits[8] = "";
+	size_t n = at ? *length - (size_t)(at + 1 - entry) : 0;
+
+	if (n == 0 || n >= sizeof(digits))
+		return false;
+	memcpy(digits, at + 1, n);
+	if (str_parse_u64(digits, max, ret_number) < 0)
+		return false;
+	*length = (size_t)(at - entry);
+	return true;
+}
+
+static bool inet_matches(const char *entry, size_t length, const struct inet *host)
+{
+	struct inet inet;
+	uint64_t bits;
+	bool is_network = split_number(entry, &length, '/', 128, &bits);
+
+	return inet_parse(entry, length, &inet) && (!is_network || bits <= inet.bits) &&
+	       have_same_start(&inet, host, is_network ? (unsigned)bits : inet.bits);
+}
+
+/* The domain, or what is below it. */
+static bool name_matches(const char *entry, size_t length, const char *host, size_t host_length)
+{
+	while (length > 0 && entry[length - 1] == '.')
+		length--;
 	while (length > 0 && entry[0] == '.') {
 		entry++;
 		length--;
 	}
-	if (length == 0 || length > n || strncasecmp(host + n - length, entry, length) != 0)
+	if (length == 0 || length > host_length ||
+	    strncasecmp(host + host_length - length, entry, length) != 0)
 		return false;
-	return length == n || host[n - length - 1] == '.';
+	return length == host_length || host[host_length - length - 1] == '.';
 }
 
-bool address_is_listed(const char *list, const char *host)
+static bool matches(const char *entry, size_t length, const char *host, uint64_t port)
 {
-	while (*list != '\0') {
-		size_t length = strcspn(list, ", ");
-		if (matches(list, length, host))
+	size_t host_length = strlen(host);
+	uint64_t only = port;
+	struct inet inet;
+
+	if (length == 1 && entry[0] == '*')
+		return true;
+	/* Of several colons the last one is a port's only behind brackets. */
+	const char *colon = memchr(entry, ':', length);
+	if (colon &&
+	    (entry[0] == '[' ? memchr(entry, ']', length) != entry + length - 1
+			     : colon == memrchr(entry, ':', length)) &&
+	    !split_number(entry, &length, ':', 65535, &only))
+		return false;
+	if (only != port)
+		return false;
+	if (inet_parse(host, host_length, &inet))
+		return inet_matches(entry, length, &inet);
+	if (host_length > 0 && host[host_length - 1] == '.')
+		host_length--;
+	return name_matches(entry, length, host, host_length);
+}
+
+bool address_is_listed(const char *list, const char *host, const char *port)
+{
+	static const char between[] = ", \t";
+	uint64_t number = 0;
+
+	(void)str_parse_u64(port, 65535, &number);
+	for (list += strspn(list, between); *list != '\0'; list += strspn(list, between)) {
+		size_t length = strcspn(list, between);
+		if (matches(list, length, host, number))
 			return true;
 		list += length;
-		list += strspn(list, ", ");
 	}
 	return false;
 }
@@ -210,7 +303,7 @@ static const char *find_proxy(const struct run *run, const struct parts *parts)
 	if (!none)
 		none = run_setting(run, "no_proxy");
 	if (!proxy || !str_equal(parts->scheme, "https") || is_here(parts->host) ||
-	    (none && address_is_listed(none, parts->host)))
+	    (none && address_is_listed(none, parts->host, parts->port)))
 		return NULL;
 	return proxy;
 }

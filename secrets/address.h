@@ -25,8 +25,12 @@ struct address_target {
 /* Loopback, 169.254.169.254, 169.254.170.2, 169.254.170.23, fd00:ec2::254 or fd00:ec2::23. */
 bool address_is_local(const struct sockaddr *address);
 
-/* Whether host is in a NO_PROXY list: "*", names, and domains with or without a dot in front. */
-bool address_is_listed(const char *list, const char *host);
+/*
+ * Whether host is in a NO_PROXY list: "*"; names and domains, with or without a dot in front;
+ * addresses and networks (10.0.0.0/8), which stand for what is written as an address and not for what
+ * a name resolves to; each with :PORT for that port alone.
+ */
+bool address_is_listed(const char *list, const char *host, const char *port);
 
 /*
  * SECRET_OK; SECRET_MALFORMED when the URL is none or may not be used; SECRET_UNREACHABLE when the

@@ -135,11 +135,11 @@ class Proxied(Case):
         self.bad(self.run_by({"HTTPS_PROXY": self.proxy.url}), 69, "its certificate cannot be trusted")
 
     def test_no_proxy(self):
-        for exempt in (NAME, f"elsewhere, {NAME}", ".example.test", "example.test", "*"):
+        for exempt in (NAME, f"elsewhere, {NAME}", ".example.test", "example.test", "*", self.host):
             result = self.run_by({"HTTPS_PROXY": self.proxy.url, "NO_PROXY": exempt}, deadline_ms=400)
             self.bad(result, 69, f"the name {NAME} cannot be resolved")
         self.assertEqual(self.proxy.asked, [])
-        self.good(self.run_by({"HTTPS_PROXY": self.proxy.url, "NO_PROXY": "other.test,m.example.test"}))
+        self.good(self.run_by({"HTTPS_PROXY": self.proxy.url, "NO_PROXY": "other.test,m.example.test,10.0.0.0/8," + NAME + ":1"}))
 
     def test_with_a_password_that_is_not_shown(self):
         self.proxy.authorization = "Basic " + base64.b64encode(b"me:pl4nted").decode()

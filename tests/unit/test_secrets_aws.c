@@ -128,15 +128,59 @@ static void test_addresses_of_this_machine(void **state)
 
 static void test_hosts_without_a_proxy(void **state)
 {
+	static const struct {
+		const char *list, *host;
+		bool is_listed;
+	} rows[] = {
+		{"*", "a.example", true},
+		{"x, .example ,y", "a.example", true},
+		{"A.EXAMPLE", "a.example", true},
+		{"example", "a.example", true},
+		{"example.", "a.example", true},
+		{"example", "a.example.", true},
+		{"x\t.example", "a.example", true},
+		{"xample", "a.example", false},
+		{"b.a.example", "a.example", false},
+		{"", "a.example", false},
+		{" . ,,", "a.example", false},
+		/* The port is 443. */
+		{"a.example:443", "a.example", true},
+		{".example:443", "a.example", true},
+		{"a.example:8200", "a.example", false},
+		{"a.example:8200,a.example:443", "a.example", true},
+		{"a.example:", "a.example", false},
+		{"a.example:https", "a.example", false},
+		{"10.1.2.3", "10.1.2.3", true},
+		{"10.1.2.3:443", "10.1.2.3", true},
+		{"10.1.2.3:80", "10.1.2.3", false},
+		{"2.3", "10.1.2.3", false},
+		{".3", "10.1.2.3", false},
+		{"10.0.0.0/8", "10.1.2.3", true},
+		{"10.1.2.0/23", "10.1.3.4", true},
+		{"10.1.2.0/23", "10.1.4.4", false},
+		{"10.1.2.3/32", "10.1.2.3", true},
+		{"10.1.2.3/32", "10.1.2.2", false},
+		{"0.0.0.0/0", "10.1.2.3", true},
+		{"0.0.0.0/0", "[fd00::1]", false},
+		{"10.0.0.0/33", "10.0.0.0", false},
+		{"10.0.0.0/", "10.0.0.0", false},
+		{"10.0.0.0/8x", "10.0.0.0", false},
+		{"10.0.0.0/8", "a.example", false},
+		{"fd00::1", "[fd00::1]", true},
+		{"FD00:0::1", "[fd00::1]", true},
+		{"[fd00::1]", "[fd00::1]", true},
+		{"[fd00::1]:443", "[fd00::1]", true},
+		{"[fd00::1]:80", "[fd00::1]", false},
+		{"fd00::/16", "[fd00::1]", true},
+		{"fd00::/121", "[fd00::80]", false},
+		{"fd00::/129", "[fd00::]", false},
+	};
+
 	(void)state;
-	assert_true(address_is_listed("*", "a.example"));
-	assert_true(address_is_listed("x, .example ,y", "a.example"));
-	assert_true(address_is_listed("A.EXAMPLE", "a.example"));
-	assert_true(address_is_listed("example", "a.example"));
-	assert_false(address_is_listed("xample", "a.example"));
-	assert_false(address_is_listed("b.a.example", "a.example"));
-	assert_false(address_is_listed("", "a.example"));
-	assert_false(address_is_listed(" . ,,", "a.example"));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (address_is_listed(rows[i].list, rows[i].host, "443") != rows[i].is_listed)
+			fail_msg("%s of %s", rows[i].host, rows[i].list);
+	}
 }
 
 static void check_asm(const char *text, const char *id, const char *key, const char *stage,
