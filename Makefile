@@ -51,7 +51,7 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/secmem.c secrets/address.c secrets/http.c \
                              secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c lib/landlock.c \
                              secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
-                             secrets/awscall.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
+                             secrets/awscall.c secrets/awserror.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
                              secrets/vaultcall.c secrets/vaultconf.c secrets/vaultmount.c \
                              secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c \

@@ -8,17 +8,21 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "secrets/awserror.h"
 #include "secrets/decode.h"
 #include "secrets/endpoint.h"
 #include "secrets/imds.h"
 #include "secrets/shared.h"
 #include "secrets/secmem.h"
 
-#define KEY_MAX	       256
-#define TOKEN_MAX      8192
-#define FILE_MAX       (1U << 20) /* a CA bundle; a token is smaller */
-#define ADVISORY_S     (15 * 60) /* before they end, credentials are no longer taken from the state */
-#define SKEW_S	       240	 /* AWS forgives five minutes */
+#define KEY_MAX	  256
+#define TOKEN_MAX 8192
+#define FILE_MAX  (1U << 20) /* a CA bundle; a token is smaller */
+/* Before they end, credentials are no longer taken from the state where better can be had; and then
+ * not where none can be had either. */
+#define ADVISORY_S     (15 * 60)
+#define MANDATORY_S    (10 * 60)
+#define SKEW_S	       240 /* AWS forgives five minutes */
 #define CONTAINER_HOST "http://169.254.170.2"
 
 #define STATE_CREDENTIALS "aws/credentials"
@@ -28,6 +32,7 @@
 struct kept {
 	char source[32];
 	char access_key[KEY_MAX], secret_key[KEY_MAX], token[TOKEN_MAX];
+	char who[512];	 /* aws_identity() */
 	int64_t expires; /* Unix seconds; 0: never */
 };
 
@@ -109,6 +114,19 @@ static bool keep_text(char *to, size_t size, const char *from)
 	return from && from[0] != '\0' && str_copy(to, size, from);
 }
 
+/* It goes into messages. */
+static void name_identity(struct kept *kept, const char *what, const char *name)
+{
+	struct strbuf buf;
+
+	strbuf_init(&buf, kept->who, sizeof(kept->who));
+	strbuf_addf(&buf, "%s%.400s", what, name ? name : "");
+	for (char *c = kept->who; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			*c = '?';
+	}
+}
+
 static enum secret_outcome from_environment(struct run *run, struct kept *kept, struct strbuf *why)
 {
 	const char *id = run_setting(run, "AWS_ACCESS_KEY_ID");
@@ -126,6 +144,7 @@ static enum secret_outcome from_environment(struct run *run, struct kept *kept, 
 		strbuf_adds(why, "AWS_SESSION_TOKEN is too long");
 		return SECRET_DENIED;
 	}
+	name_identity(kept, "whoever has AWS_ACCESS_KEY_ID=", id);
 	return SECRET_OK;
 }
 
@@ -175,21 +194,42 @@ static char *identity_form(struct run *run, const char *role, size_t *ret_length
 	return form;
 }
 
-static enum secret_outcome take_identity(const struct http_call *call, struct kept *kept,
-					 struct strbuf *why)
+/* The code of a refusal; false when there is none. */
+static bool identity_error(const struct http_call *call, char code[64])
 {
-	char expires[64] = "", code[128] = "";
+	return call->status != 200 && decode_xml(call->reply, call->reply_length, "Code", code, 64);
+}
+
+static enum http_verdict judge_identity(struct http_call *call)
+{
+	char code[64];
+	struct strbuf buf;
+
+	if (!identity_error(call, code) || !awserror_is_throttle(code))
+		return http_judge(call);
+	strbuf_init(&buf, call->why, sizeof(call->why));
+	strbuf_addf(&buf, "it answered %s (status %d)", code, call->status);
+	return HTTP_RETRY;
+}
+
+static enum secret_outcome take_identity(const struct http_call *call, const char *role,
+					 struct kept *kept, struct strbuf *why)
+{
+	char expires[64] = "", code[64] = "";
 
 	if (call->outcome != SECRET_OK) {
-		strbuf_addf(why, "STS: %s", call->why);
+		strbuf_addf(why, "AssumeRoleWithWebIdentity of sts: %s", call->why);
 		return call->outcome;
 	}
 	if (call->status != 200) {
-		(void)decode_xml(call->reply, call->reply_length, "Code", code, sizeof(code));
-		strbuf_addf(why, "STS refuses the role of AWS_ROLE_ARN (status %d%s%s)",
-			    call->status, code[0] ? ", " : "", code);
+		bool is_named = identity_error(call, code);
+		strbuf_addf(why,
+			    "sts:AssumeRoleWithWebIdentity is refused for %.300s, the role of "
+			    "AWS_ROLE_ARN: %s (status %d)",
+			    role, is_named ? code : "no reason given", call->status);
 		return SECRET_DENIED;
 	}
+	name_identity(kept, "the role ", role);
 	if (!decode_xml(call->reply, call->reply_length, "AccessKeyId", kept->access_key,
 			sizeof(kept->access_key)) ||
 	    !decode_xml(call->reply, call->reply_length, "SecretAccessKey", kept->secret_key,
@@ -208,7 +248,8 @@ static enum secret_outcome from_web_identity(struct run *run, struct kept *kept,
 {
 	const char *role = run_setting(run, "AWS_ROLE_ARN");
 	char host[HTTP_URL_MAX - 1], url[HTTP_URL_MAX];
-	struct http_call call = {.url = url, .prepare = prepare_form, .tls = &aws.tls};
+	struct http_call call = {
+		.url = url, .prepare = prepare_form, .judge = judge_identity, .tls = &aws.tls};
 
 	if (!role || !aws.identity) {
 		strbuf_adds(why, "AWS_WEB_IDENTITY_TOKEN_FILE and AWS_ROLE_ARN belong together");
@@ -227,7 +268,7 @@ static enum secret_outcome from_web_identity(struct run *run, struct kept *kept,
 	(void)snprintf(url, sizeof(url), "%s/", host);
 	call.body = form;
 	http_run(&call, 1);
-	enum secret_outcome outcome = take_identity(&call, kept, why);
+	enum secret_outcome outcome = take_identity(&call, role, kept, why);
 	http_call_finish(&call);
 	secmem_free(form);
 	return outcome;
@@ -242,6 +283,7 @@ static enum secret_outcome take_document(const char *text, size_t length, const 
 
 	strbuf_init(&ignored, sentence, sizeof(sentence));
 	cJSON *tree = decode_parse(text, length, &ignored);
+	const char *role = decode_string(tree, "RoleArn");
 	const char *expires = decode_string(tree, "Expiration");
 	const char *code = decode_string(tree, "Code");
 	bool is_good = tree && (!code || str_equal(code, "Success")) &&
@@ -250,10 +292,13 @@ static enum secret_outcome take_document(const char *text, size_t length, const 
 		       keep_text(kept->secret_key, sizeof(kept->secret_key),
 				 decode_string(tree, "SecretAccessKey")) &&
 		       keep_text(kept->token, sizeof(kept->token), decode_string(tree, "Token"));
+	/* The agent of ECS says which role it is. */
+	name_identity(kept, "the container's role ", role);
 	if (is_good)
 		kept->expires = expires ? decode_time(expires) : 0;
 	else
-		strbuf_addf(why, "what %s gives are no credentials", who);
+		strbuf_addf(why, "what %s gives are no credentials%s%.100s", who, code ? ": " : "",
+			    code ? code : "");
 	cJSON_Delete(tree);
 	return is_good ? SECRET_OK : SECRET_DENIED;
 }
@@ -351,7 +396,9 @@ static enum secret_outcome from_instance(struct run *run, struct kept *kept, str
 	outcome = imds_get(run, of_role, &text, &length, why);
 	if (outcome != SECRET_OK)
 		return outcome;
-	return take_document(text, length, "the metadata service of EC2", kept, why);
+	outcome = take_document(text, length, "the metadata service of EC2", kept, why);
+	name_identity(kept, "the instance's role ", role);
+	return outcome;
 }
 
 /* ---- the chain */
@@ -384,34 +431,49 @@ static size_t find_source(const struct run *run)
 	return i;
 }
 
-static bool take_from_state(size_t source)
+static bool take_from_state(size_t source, int64_t left_s)
 {
 	if (!state_get_exactly(&remote_state, STATE_CREDENTIALS, &aws.kept, sizeof(aws.kept)))
 		return false;
 	aws.kept.source[sizeof(aws.kept.source) - 1] = '\0';
 	aws.kept.access_key[KEY_MAX - 1] = aws.kept.secret_key[KEY_MAX - 1] = '\0';
 	aws.kept.token[TOKEN_MAX - 1] = '\0';
+	aws.kept.who[sizeof(aws.kept.who) - 1] = '\0';
 	if (!str_equal(aws.kept.source, chain[source].name) ||
-	    aws.kept.expires < aws_now() + ADVISORY_S)
+	    aws.kept.expires < aws_now() + left_s)
 		return false;
 	aws.is_from_state = true;
 	return true;
+}
+
+static enum secret_outcome get_fresh(struct run *run, size_t source, struct strbuf *why)
+{
+	aws.kept = (struct kept){0};
+	aws.is_from_state = false;
+	enum secret_outcome outcome = chain[source].get(run, &aws.kept, why);
+	if (outcome != SECRET_OK)
+		return outcome;
+	(void)str_copy(aws.kept.source, sizeof(aws.kept.source), chain[source].name);
+	if (chain[source].is_kept && aws.kept.expires > 0)
+		(void)state_set(&remote_state, STATE_CREDENTIALS, &aws.kept, sizeof(aws.kept));
+	return SECRET_OK;
+}
+
+/* Who cannot be reached now may be so before the old ones end. */
+static bool survives(size_t source, enum secret_outcome outcome)
+{
+	return (outcome == SECRET_UNREACHABLE || outcome == SECRET_TEMPORARY) &&
+	       chain[source].is_kept && take_from_state(source, MANDATORY_S);
 }
 
 static enum secret_outcome find_credentials(struct run *run, struct strbuf *why)
 {
 	size_t source = find_source(run);
 
-	if (!chain[source].is_kept || !take_from_state(source)) {
-		aws.kept = (struct kept){0};
-		aws.is_from_state = false;
-		enum secret_outcome outcome = chain[source].get(run, &aws.kept, why);
-		if (outcome != SECRET_OK)
+	if (!chain[source].is_kept || !take_from_state(source, ADVISORY_S)) {
+		enum secret_outcome outcome = get_fresh(run, source, why);
+		if (outcome != SECRET_OK && !survives(source, outcome))
 			return outcome;
-		(void)str_copy(aws.kept.source, sizeof(aws.kept.source), chain[source].name);
-		if (chain[source].is_kept && aws.kept.expires > 0)
-			(void)state_set(&remote_state, STATE_CREDENTIALS, &aws.kept,
-					sizeof(aws.kept));
 	}
 	aws.credentials = (struct sign_credentials){
 		.access_key = aws.kept.access_key,
@@ -485,6 +547,11 @@ const char *aws_region(void)
 const struct sign_credentials *aws_credentials(void)
 {
 	return &aws.credentials;
+}
+
+const char *aws_identity(void)
+{
+	return aws.kept.who;
 }
 
 const struct http_tls *aws_tls(void)

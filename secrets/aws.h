@@ -25,6 +25,8 @@ enum secret_outcome aws_begin(struct run *run, struct strbuf *why);
 const char *aws_region(void);
 const struct sign_credentials *aws_credentials(void);
 const struct http_tls *aws_tls(void);
+/* Who we are for AWS, in words: "the instance's role web". No key in it but an id. */
+const char *aws_identity(void);
 
 /* Unix seconds, corrected by what was learnt from Date. */
 int64_t aws_now(void);

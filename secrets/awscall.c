@@ -7,70 +7,10 @@
 #include "lib/cleanup.h"
 #include "lib/event.h"
 #include "secrets/aws.h"
+#include "secrets/awserror.h"
 #include "secrets/decode.h"
 #include "secrets/secmem.h"
 #include "secrets/sign.h"
-
-/* By SSM these come with HTTP 400: it is the type that counts. */
-static const char *const throttles[] = {
-	"Throttling",
-	"ThrottlingException",
-	"ThrottledException",
-	"RequestThrottled",
-	"RequestThrottledException",
-	"TooManyRequestsException",
-	"RequestLimitExceeded",
-	"SlowDown",
-	"ProvisionedThroughputExceededException",
-	"PriorRequestNotComplete",
-	"RequestTimeout",
-	"BandwidthLimitExceeded",
-	"TransactionInProgressException",
-	"EC2ThrottledException",
-	"LimitExceededException",
-	"InternalServiceError",
-	"InternalServerError",
-};
-
-/* Refused perhaps for the time that was signed. */
-static const char *const time_errors[] = {
-	"RequestTimeTooSkewed",	 "RequestExpired",     "InvalidSignatureException",
-	"SignatureDoesNotMatch", "RequestInTheFuture",
-};
-
-static const char *const token_errors[] = {
-	"ExpiredTokenException", "ExpiredToken",	  "UnrecognizedClientException",
-	"InvalidClientTokenId",	 "InvalidTokenException",
-};
-
-static const struct {
-	const char *type;
-	enum secret_outcome outcome;
-} meanings[] = {
-	{"ResourceNotFoundException", SECRET_NOT_FOUND},
-	{"ParameterNotFound", SECRET_NOT_FOUND},
-	{"ParameterVersionNotFound", SECRET_NOT_FOUND},
-	{"ParameterVersionLabelNotFound", SECRET_NOT_FOUND},
-	{"ValidationException", SECRET_MALFORMED},
-	{"InvalidParameterException", SECRET_MALFORMED},
-	{"InvalidRequestException", SECRET_MALFORMED},
-	{"InvalidFilterKey", SECRET_MALFORMED},
-	{"SerializationException", SECRET_MALFORMED},
-	{"UnknownOperationException", SECRET_MALFORMED},
-	/* A key of KMS that is not for us, or is switched off. */
-	{"InvalidKeyId", SECRET_DENIED},
-	{"DecryptionFailure", SECRET_DENIED},
-	{"InternalServiceErrorException", SECRET_TEMPORARY},
-};
-
-static bool is_one_of(const char *type, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (str_equal(type, list[i]))
-			return true;
-	}
-	return false;
-}
 
 /* ---- one attempt */
 
@@ -153,7 +93,7 @@ static void note_error(struct awscall *call)
 {
 	const struct http_call *http = &call->http;
 
-	call->error[0] = '\0';
+	call->error[0] = call->action[0] = '\0';
 	if (http->status == 200)
 		return;
 	cJSON *tree = decode_parse(http->reply, http->reply_length, NULL);
@@ -163,6 +103,11 @@ static void note_error(struct awscall *call)
 	const char *bare = type ? strrchr(type, '#') : NULL;
 	if (type)
 		(void)str_copy(call->error, sizeof(call->error), bare ? bare + 1 : type);
+	const char *message = decode_string(tree, "message");
+	if (!message)
+		message = decode_string(tree, "Message");
+	call->meaning = awserror_meaning(call->error, http->status, message);
+	(void)awserror_action(message, call->action, sizeof(call->action));
 	cJSON_Delete(tree);
 	/* It goes into messages. */
 	for (char *c = call->error; *c != '\0'; c++) {
@@ -190,15 +135,14 @@ static enum http_verdict judge(struct http_call *http)
 	struct strbuf buf;
 
 	note_error(call);
-	if (is_one_of(call->error, throttles, ARRAY_COUNT(throttles))) {
+	if (awserror_is_throttle(call->error)) {
 		say_throttled(call);
 		strbuf_init(&buf, http->why, sizeof(http->why));
 		strbuf_addf(&buf, "it answered %s (status %d)", call->error, http->status);
 		call->is_throttled = true;
 		return call->has_other_way ? HTTP_OVER : HTTP_RETRY;
 	}
-	if (!call->has_corrected_time &&
-	    is_one_of(call->error, time_errors, ARRAY_COUNT(time_errors)) &&
+	if (!call->has_corrected_time && awserror_is_time(call->error) &&
 	    aws_learn_time(http->date)) {
 		call->has_corrected_time = true;
 		return HTTP_AGAIN;
@@ -297,23 +241,12 @@ enum secret_outcome awscall_run(struct run *run, struct awscall *calls, size_t n
 	if (outcome != SECRET_OK)
 		return outcome;
 	for (size_t i = 0; i < n; i++) {
-		if (is_one_of(calls[i].error, token_errors, ARRAY_COUNT(token_errors)))
+		if (awserror_is_token(calls[i].error))
 			list[n_list++] = &calls[i];
 	}
 	if (n_list == 0 || !aws_distrust())
 		return SECRET_OK;
 	return run_once(run, list, n_list, why);
-}
-
-static enum secret_outcome meaning_of(const struct awscall *call)
-{
-	for (size_t i = 0; i < ARRAY_COUNT(meanings); i++) {
-		if (str_equal(call->error, meanings[i].type))
-			return meanings[i].outcome;
-	}
-	/* AccessDenied, InvalidSignature, IncompleteSignature, MissingAuthenticationToken, … */
-	return call->http.status >= 400 && call->http.status < 500 ? SECRET_DENIED
-								   : SECRET_TEMPORARY;
 }
 
 static enum secret_outcome explain_refusal(const struct awscall *call, struct strbuf *why)
@@ -331,10 +264,12 @@ static enum secret_outcome explain_refusal(const struct awscall *call, struct st
 	strbuf_addf(why, "%s of %s is refused: %s (status %d)", call->operation,
 		    call->service->endpoint->name, call->error[0] ? call->error : "no reason given",
 		    http->status);
-	if (str_equal(call->error, "AccessDeniedException"))
-		strbuf_addf(why, "; the role needs %s:%s", call->service->endpoint->name,
+	if (str_equal(call->error, "AccessDeniedException") && call->action[0] != '\0')
+		strbuf_addf(why, "; %s needs %s", aws_identity(), call->action);
+	else if (str_equal(call->error, "AccessDeniedException"))
+		strbuf_addf(why, "; %s needs %s:%s", aws_identity(), call->service->endpoint->name,
 			    call->operation);
-	return meaning_of(call);
+	return call->meaning;
 }
 
 enum secret_outcome awscall_result(const struct awscall *call, cJSON **ret_tree, struct strbuf *why)

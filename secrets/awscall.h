@@ -16,11 +16,13 @@ struct awscall_service {
 struct awscall {
 	struct http_call http;
 	const struct awscall_service *service;
-	const char *operation;	/* GetParameters */
-	const char *region;	/* borrowed; NULL or empty: aws_region() */
-	char *body;		/* owned */
-	char url[HTTP_URL_MAX]; /* of the service */
-	char error[128];	/* __type of a refusal, without what stands before '#' */
+	const char *operation;	     /* GetParameters */
+	const char *region;	     /* borrowed; NULL or empty: aws_region() */
+	char *body;		     /* owned */
+	char url[HTTP_URL_MAX];	     /* of the service */
+	char error[128];	     /* __type of a refusal, without what stands before '#' */
+	char action[64];	     /* that is not allowed, where its message names one */
+	enum secret_outcome meaning; /* of a refusal */
 	bool has_corrected_time;
 	bool has_other_way; /* the caller's: when it is slowed down it is over, and is_throttled */
 	bool is_throttled;

@@ -13,14 +13,18 @@ const struct endpoint_service endpoint_sts = {"sts", "AWS_ENDPOINT_URL_STS"};
 /* By the start of the region's name; the last one is for all others. */
 static const struct partition {
 	const char *prefix, *suffix, *dual_stack;
-	/* Services whose ordinary endpoint is the FIPS one and has no name of its own. */
-	const char *fips_alike;
+	/* Services whose ordinary endpoint is the FIPS one, or the dual-stack one, and which have none
+	 * of that name. */
+	const char *fips_alike, *dual_alike;
 } partitions[] = {
-	{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", ""},
-	{"us-gov-", "amazonaws.com", "api.aws", "ssm sts"},
-	{"us-iso-", "c2s.ic.gov", "c2s.ic.gov", ""},
-	{"us-isob-", "sc2s.sgov.gov", "sc2s.sgov.gov", ""},
-	{"", "amazonaws.com", "api.aws", ""},
+	{"cn-", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "", "secretsmanager"},
+	{"us-gov-", "amazonaws.com", "api.aws", "ssm sts", "secretsmanager"},
+	{"us-iso-", "c2s.ic.gov", "api.aws.ic.gov", "", ""},
+	{"us-isob-", "sc2s.sgov.gov", "api.aws.scloud", "", ""},
+	{"us-isof-", "csp.hci.ic.gov", "api.aws.hci.ic.gov", "", ""},
+	{"eu-isoe-", "cloud.adc-e.uk", "api.cloud-aws.adc-e.uk", "", ""},
+	{"eusc-", "amazonaws.eu", "api.amazonwebservices.eu", "", ""},
+	{"", "amazonaws.com", "api.aws", "", "secretsmanager"},
 };
 
 static const struct partition *partition_of(const char *region)
@@ -63,6 +67,8 @@ bool endpoint_url(const struct run *run, const struct endpoint_service *service,
 		return !buf.is_cut;
 	if (is_fips && !is_dual && strstr(partition->fips_alike, service->name))
 		is_fips = false;
+	if (strstr(partition->dual_alike, service->name))
+		is_dual = false;
 	strbuf_addf(&buf, "https://%s%s.%s.%s", service->name, is_fips ? "-fips" : "", region,
 		    is_dual ? partition->dual_stack : partition->suffix);
 	return !buf.is_cut;

@@ -134,8 +134,9 @@ enum secret_outcome imds_get(struct run *run, const char *path, char **ret_text,
 		strbuf_addf(why, "the metadata service of EC2 at %s: %s", path, call.why);
 		outcome = call.outcome;
 	} else if (call.status != 200) {
-		strbuf_addf(why, "the metadata service of EC2 answered %s with status %d", path,
-			    call.status);
+		strbuf_addf(why, "the metadata service of EC2 answered %s with status %d%s", path,
+			    call.status,
+			    call.status == 401 ? ": it takes none of the tokens that it gave" : "");
 		outcome = call.status == 404 ? SECRET_NOT_FOUND : SECRET_DENIED;
 	} else {
 		*ret_text = call.reply;

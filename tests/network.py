@@ -30,7 +30,7 @@ class Network:
         ns.mount(None, "/", None, ns.MS_REC | ns.MS_PRIVATE)
         ns.loopback_up()
         for address in addresses:
-            subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", "lo"], check=True)
+            subprocess.run(["ip", "addr", "add", f"{address}/{128 if ':' in address else 32}", "dev", "lo"], check=True)
         for number, (path, text) in enumerate(files.items()):
             source = f"{self.folder.name}/{number}"
             with open(source, "w", encoding="utf-8") as f:

@@ -331,7 +331,10 @@ class Configuration(BootCase):
     def test_an_address_that_is_taken_or_malformed(self):
         self.unit("a.service", SERVICE)
         self.conf("[Health]\nListen=:9180\nListen=127.0.0.1:9180")
-        self.assert_refused(self.boot(), 69, "127.0.0.1:9180", "another program")
+        self.assert_refused(self.boot(), 78, "holdfast.conf:6:8: ", 'holdfast.conf:5 has \":9180\" already')
+        # Which [::] is IPv4's, too, the kernel alone knows.
+        self.conf("[Health]\nListen=[::]:9180\nListen=0.0.0.0:9180")
+        self.assert_refused(self.boot(), 69, "0.0.0.0:9180", "another program")
         self.conf("[Health]\nListen=nowhere")
         self.assert_refused(self.boot(), 78, "nowhere")
         self.conf("[Health]\nListen=192.0.2.1:9180")

@@ -17,6 +17,7 @@ import email.utils
 import http.server
 import json
 import re
+import socket
 import socketserver
 import ssl
 import threading
@@ -48,7 +49,7 @@ class Secret:
     """A secret: versions by id, each (text or bytes, stages)."""
 
     def __init__(self, value=None):
-        self.versions = {}
+        self.versions, self.is_deleted = {}, False
         self.suffix = uuid.uuid4().hex[:6]
         if value is not None:
             self.put(value)
@@ -91,6 +92,7 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 
     def __init__(self, aws, handler, context, address):
         self.aws, self.context, self.accepted = aws, context, 0
+        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, handler)
 
     def finish_request(self, request, client_address):
@@ -209,7 +211,7 @@ class MetadataHandler(Handler):
         if aws.metadata_hangs:
             aws.released.wait(20)
             self.close_connection = True
-        elif self.path != "/latest/api/token" or not self.headers.get("X-aws-ec2-metadata-token-ttl-seconds"):
+        elif self.path != "/latest/api/token" or self.headers.get("X-aws-ec2-metadata-token-ttl-seconds") != "21600":
             self.answer(400, b"")
         elif aws.metadata_status != 200:
             self.answer(aws.metadata_status, b"")
@@ -235,10 +237,13 @@ class MetadataHandler(Handler):
 
     def give_container(self):
         aws = self.server.aws
-        if aws.container_token and self.headers.get("Authorization") != aws.container_token:
+        if aws.container_fails > 0:
+            aws.container_fails -= 1
+            self.answer(503, b"")
+        elif aws.container_token and self.headers.get("Authorization") != aws.container_token:
             self.answer(403, b"")
         else:
-            self.answer(200, json.dumps(aws.issue()).encode())
+            self.answer(200, json.dumps({**aws.issue(), **aws.container_says}).encode())
 
 
 class Aws:
@@ -247,6 +252,7 @@ class Aws:
         self.regions, self.here = {region: []}, threading.local()
         self.home, self.lock, self.released = region, threading.Lock(), threading.Event()
         self.parameters, self.secrets, self.denied = {}, {}, set()
+        self.denied_says = ""  # the message to AccessDeniedException
         self.keys = {"AKIDEXAMPLE": ("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", None)}
         self.calls, self.metadata_calls, self.faults, self.served = [], [], [], []
         self.quotas = {}        # operation: Bucket
@@ -257,7 +263,9 @@ class Aws:
         self.imds_token, self.imds_forgets, self.metadata_hangs, self.metadata_status = None, 0, False, 200
         self.pages = {}  # of the metadata service, beside its own
         self.container_token, self.identity_token = None, "web.identity.token"
+        self.container_fails, self.container_says = 0, {}
         self.lifetime = 3600
+        self.session_names = []  # of AssumeRoleWithWebIdentity
         self.servers = []
         self.api = self.metadata = None
         if authority:
@@ -335,6 +343,7 @@ class Aws:
         if form["WebIdentityToken"] != [self.identity_token] or form["Version"] != ["2011-06-15"] or \
                 not form["RoleArn"][0].startswith("arn:") or not form["RoleSessionName"][0]:
             raise Refused("InvalidIdentityToken", status=400)
+        self.session_names.append(form["RoleSessionName"][0])
         got = self.issue()
         token = got["Token"].replace("+", "&#43;")
         return ("<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\">"
@@ -398,7 +407,7 @@ class Aws:
 
     def find(self, asked):
         if asked in self.denied:
-            raise Refused("AccessDeniedException", f"not authorized on resource: {asked}")
+            raise Refused("AccessDeniedException", self.denied_says or f"not authorized on resource: {asked}")
         bare = asked.split(":parameter")[-1] if asked.startswith("arn:") else asked
         name, _, selector = bare.partition(":")
         versions = self.parameters.get(name)
@@ -444,7 +453,10 @@ class Aws:
             arn = self.asm_arn(name)
             if asked in (name, arn, arn[:-7]):
                 if name in self.denied:
-                    raise Refused("AccessDeniedException")
+                    raise Refused("AccessDeniedException", self.denied_says)
+                if secret.is_deleted:
+                    raise Refused("InvalidRequestException", "You can't perform this operation on the secret "
+                                  "because it was marked for deletion.")
                 return name, secret
         raise Refused("ResourceNotFoundException")
 

@@ -1,4 +1,4 @@
-/* TESTS: secrets/awsref.c secrets/endpoint.c secrets/secmem.c secrets/address.c secrets/run.c secrets/certificate.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/secretrequest.c lib/secretreport.c lib/secretfile.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
+/* TESTS: secrets/awserror.c secrets/awsref.c secrets/endpoint.c secrets/secmem.c secrets/address.c secrets/run.c secrets/certificate.c secrets/collect.c secrets/hide.c lib/fingerprint.c lib/siphash.c lib/unescape.c lib/secretrequest.c lib/secretreport.c lib/secretfile.c lib/str.c lib/plan.c lib/store.c lib/fd.c lib/sys.c lib/io.c lib/clock.c lib/event.c lib/json.c */
 /* LDFLAGS: -lcurl */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "secrets/address.h"
+#include "secrets/awserror.h"
 #include "secrets/awsref.h"
 #include "secrets/endpoint.h"
 #include "secrets/secmem.h"
@@ -24,7 +25,8 @@ static void set_environment(const char *data, size_t size)
 }
 #define ENVIRONMENT(text) set_environment(text, sizeof(text))
 
-/* As botocore's rules have them. */
+/* As the rules of botocore 1.43 have them: Secrets Manager has no dual-stack endpoint of that name where
+ * its ordinary one is both, nor SSM and STS a FIPS one in GovCloud. */
 static void test_endpoints(void **state)
 {
 	static const struct {
@@ -34,24 +36,60 @@ static void test_endpoints(void **state)
 		{&endpoint_ssm, "eu-central-1", "ssm.eu-central-1.amazonaws.com",
 		 "ssm-fips.eu-central-1.amazonaws.com", "ssm.eu-central-1.api.aws",
 		 "ssm-fips.eu-central-1.api.aws"},
+		{&endpoint_ssm, "cn-north-1", "ssm.cn-north-1.amazonaws.com.cn",
+		 "ssm-fips.cn-north-1.amazonaws.com.cn",
+		 "ssm.cn-north-1.api.amazonwebservices.com.cn",
+		 "ssm-fips.cn-north-1.api.amazonwebservices.com.cn"},
+		{&endpoint_ssm, "us-gov-west-1", "ssm.us-gov-west-1.amazonaws.com",
+		 "ssm.us-gov-west-1.amazonaws.com", "ssm.us-gov-west-1.api.aws",
+		 "ssm-fips.us-gov-west-1.api.aws"},
+		{&endpoint_ssm, "us-iso-east-1", "ssm.us-iso-east-1.c2s.ic.gov",
+		 "ssm-fips.us-iso-east-1.c2s.ic.gov", "ssm.us-iso-east-1.api.aws.ic.gov",
+		 "ssm-fips.us-iso-east-1.api.aws.ic.gov"},
+		{&endpoint_ssm, "us-isob-east-1", "ssm.us-isob-east-1.sc2s.sgov.gov",
+		 "ssm-fips.us-isob-east-1.sc2s.sgov.gov", "ssm.us-isob-east-1.api.aws.scloud",
+		 "ssm-fips.us-isob-east-1.api.aws.scloud"},
+		{&endpoint_ssm, "us-isof-south-1", "ssm.us-isof-south-1.csp.hci.ic.gov",
+		 "ssm-fips.us-isof-south-1.csp.hci.ic.gov",
+		 "ssm.us-isof-south-1.api.aws.hci.ic.gov",
+		 "ssm-fips.us-isof-south-1.api.aws.hci.ic.gov"},
+		{&endpoint_ssm, "eu-isoe-west-1", "ssm.eu-isoe-west-1.cloud.adc-e.uk",
+		 "ssm-fips.eu-isoe-west-1.cloud.adc-e.uk",
+		 "ssm.eu-isoe-west-1.api.cloud-aws.adc-e.uk",
+		 "ssm-fips.eu-isoe-west-1.api.cloud-aws.adc-e.uk"},
+		{&endpoint_ssm, "eusc-de-east-1", "ssm.eusc-de-east-1.amazonaws.eu",
+		 "ssm-fips.eusc-de-east-1.amazonaws.eu",
+		 "ssm.eusc-de-east-1.api.amazonwebservices.eu",
+		 "ssm-fips.eusc-de-east-1.api.amazonwebservices.eu"},
 		{&endpoint_secretsmanager, "us-east-1", "secretsmanager.us-east-1.amazonaws.com",
-		 "secretsmanager-fips.us-east-1.amazonaws.com", "secretsmanager.us-east-1.api.aws",
-		 "secretsmanager-fips.us-east-1.api.aws"},
+		 "secretsmanager-fips.us-east-1.amazonaws.com",
+		 "secretsmanager.us-east-1.amazonaws.com",
+		 "secretsmanager-fips.us-east-1.amazonaws.com"},
+		{&endpoint_secretsmanager, "us-gov-west-1",
+		 "secretsmanager.us-gov-west-1.amazonaws.com",
+		 "secretsmanager-fips.us-gov-west-1.amazonaws.com",
+		 "secretsmanager.us-gov-west-1.amazonaws.com",
+		 "secretsmanager-fips.us-gov-west-1.amazonaws.com"},
+		{&endpoint_secretsmanager, "us-iso-east-1",
+		 "secretsmanager.us-iso-east-1.c2s.ic.gov",
+		 "secretsmanager-fips.us-iso-east-1.c2s.ic.gov",
+		 "secretsmanager.us-iso-east-1.api.aws.ic.gov",
+		 "secretsmanager-fips.us-iso-east-1.api.aws.ic.gov"},
+		{&endpoint_secretsmanager, "eusc-de-east-1",
+		 "secretsmanager.eusc-de-east-1.amazonaws.eu",
+		 "secretsmanager-fips.eusc-de-east-1.amazonaws.eu",
+		 "secretsmanager.eusc-de-east-1.api.amazonwebservices.eu",
+		 "secretsmanager-fips.eusc-de-east-1.api.amazonwebservices.eu"},
+		{&endpoint_sts, "eu-central-1", "sts.eu-central-1.amazonaws.com",
+		 "sts-fips.eu-central-1.amazonaws.com", "sts.eu-central-1.api.aws",
+		 "sts-fips.eu-central-1.api.aws"},
 		{&endpoint_sts, "cn-north-1", "sts.cn-north-1.amazonaws.com.cn",
 		 "sts-fips.cn-north-1.amazonaws.com.cn",
 		 "sts.cn-north-1.api.amazonwebservices.com.cn",
 		 "sts-fips.cn-north-1.api.amazonwebservices.com.cn"},
-		{&endpoint_ssm, "us-gov-west-1", "ssm.us-gov-west-1.amazonaws.com",
-		 "ssm.us-gov-west-1.amazonaws.com", "ssm.us-gov-west-1.api.aws",
-		 "ssm-fips.us-gov-west-1.api.aws"},
-		{&endpoint_secretsmanager, "us-gov-west-1",
-		 "secretsmanager.us-gov-west-1.amazonaws.com",
-		 "secretsmanager-fips.us-gov-west-1.amazonaws.com",
-		 "secretsmanager.us-gov-west-1.api.aws",
-		 "secretsmanager-fips.us-gov-west-1.api.aws"},
-		{&endpoint_sts, "us-isob-east-1", "sts.us-isob-east-1.sc2s.sgov.gov",
-		 "sts-fips.us-isob-east-1.sc2s.sgov.gov", "sts.us-isob-east-1.sc2s.sgov.gov",
-		 "sts-fips.us-isob-east-1.sc2s.sgov.gov"},
+		{&endpoint_sts, "us-gov-east-1", "sts.us-gov-east-1.amazonaws.com",
+		 "sts.us-gov-east-1.amazonaws.com", "sts.us-gov-east-1.api.aws",
+		 "sts-fips.us-gov-east-1.api.aws"},
 	};
 	char url[256];
 
@@ -229,6 +267,75 @@ static void test_references(void **state)
 	secmem_free(reference.name);
 }
 
+static void test_what_a_refusal_means(void **state)
+{
+	static const struct {
+		const char *type, *message;
+		int status;
+		enum secret_outcome outcome;
+	} rows[] = {
+		{"ResourceNotFoundException", NULL, 400, SECRET_NOT_FOUND},
+		{"ParameterNotFound", NULL, 400, SECRET_NOT_FOUND},
+		{"ParameterVersionNotFound", NULL, 400, SECRET_NOT_FOUND},
+		{"InvalidRequestException", "it was marked for deletion.", 400, SECRET_NOT_FOUND},
+		{"InvalidRequestException", "another", 400, SECRET_MALFORMED},
+		{"InvalidRequestException", NULL, 400, SECRET_MALFORMED},
+		{"ValidationException", NULL, 400, SECRET_MALFORMED},
+		{"AccessDeniedException", NULL, 400, SECRET_DENIED},
+		{"DecryptionFailure", NULL, 400, SECRET_DENIED},
+		{"InvalidKeyId", NULL, 400, SECRET_DENIED},
+		{"ExpiredTokenException", NULL, 400, SECRET_DENIED},
+		{"", NULL, 403, SECRET_DENIED},
+		{"", NULL, 501, SECRET_TEMPORARY},
+	};
+	static const char *const throttles[] = {"Throttling",
+						"ThrottlingException",
+						"ThrottledException",
+						"RequestThrottled",
+						"RequestThrottledException",
+						"TooManyRequestsException",
+						"RequestLimitExceeded",
+						"SlowDown",
+						"ProvisionedThroughputExceededException",
+						"PriorRequestNotComplete",
+						"RequestTimeout",
+						"IDPCommunicationError"};
+	static const struct {
+		const char *message, *action; /* NULL: none is named */
+	} actions[] = {
+		{"User: x is not authorized to perform: ssm:GetParameters on resource: y",
+		 "ssm:GetParameters"},
+		{"x is not authorized to perform: kms:Decrypt", "kms:Decrypt"},
+		{"Access to KMS is not allowed", "kms:Decrypt"},
+		{"The ciphertext refers to a customer master key that does not exist",
+		 "kms:Decrypt"},
+		{"not authorized to perform: nothing", NULL},
+		{"not authorized to perform: :x", NULL},
+		{"not authorized to perform: ssm:", NULL},
+		{"not authorized to perform: ssm:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+		 NULL},
+		{"", NULL},
+		{NULL, NULL},
+	};
+	char action[32];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		assert_int_equal(awserror_meaning(rows[i].type, rows[i].status, rows[i].message),
+				 rows[i].outcome);
+	for (size_t i = 0; i < sizeof(throttles) / sizeof(throttles[0]); i++)
+		assert_true(awserror_is_throttle(throttles[i]));
+	assert_false(awserror_is_throttle("AccessDeniedException"));
+	assert_true(awserror_is_time("RequestTimeTooSkewed"));
+	assert_true(awserror_is_token("ExpiredToken"));
+	for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++) {
+		bool is_named = awserror_action(actions[i].message, action, sizeof(action));
+		assert_int_equal(is_named, actions[i].action != NULL);
+		if (is_named)
+			assert_string_equal(action, actions[i].action);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -237,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_addresses_of_this_machine),
 		cmocka_unit_test(test_hosts_without_a_proxy),
 		cmocka_unit_test(test_references),
+		cmocka_unit_test(test_what_a_refusal_means),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
