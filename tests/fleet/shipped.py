@@ -28,6 +28,6 @@ SHIPPED = Policy(
     backoff_base=constant("secrets/pace.h", "PACE_FIRST_MS") / 1000,
     backoff_cap=constant("secrets/pace.h", "PACE_MAX_MS") / 1000,
     cap_after=constant("secrets/pace.h", "PACE_BEGUN_MS") / 1000,
-    retry_base=constant("supervisor/report.c", "BACKOFF_FIRST_US"),
+    retry_base=constant("supervisor/spread.c", "BACKOFF_FIRST_US"),
     retry_cap=constant("supervisor/report.c", "BACKOFF_FETCH_US"),
     is_paced=True)
