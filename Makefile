@@ -33,7 +33,7 @@ UNITS       := $(wildcard units/*.c)
 # Where a list is still a wildcard the program is one folder and nothing else.
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/signals.c lib/termination.c \
+holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/tty.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
@@ -58,8 +58,10 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-check_SRCS       := tools/check.c lib/signals.c lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-check_SRCS       := tools/check.c lib/resolvconf.c lib/signals.c lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
+# Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).
+holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c lib/sandbox.c $(LIB_CORE)
 # /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
                              init/initramfs/end.c init/initramfs/modules.c init/initramfs/device.c \
@@ -68,7 +70,7 @@ holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
-                  holdfast-secrets holdfastctl
+                  holdfast-secrets holdfastctl holdfast-lease
 INITRAMFS_PROGRAM := holdfast-initramfs
 REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain
@@ -270,6 +272,9 @@ install: all
 	  $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 0755 -s $(IMAGE_PROGRAMS:%=$(B)/release/bin/%) $(B)/release/bin/$(REMOTE_PROGRAM) \
 	  $(B)/release/bin/$(INITRAMFS_PROGRAM) $(DESTDIR)$(LIBEXECDIR)
+	install -d $(DESTDIR)$(LIBEXECDIR)/units
+	install -m 0644 units/dist/*.service $(DESTDIR)$(LIBEXECDIR)/units
+	install -m 0644 units/dist/*.conf $(DESTDIR)$(LIBEXECDIR)
 	install -m 0755 -s $(TOOL_PROGRAMS:%=$(B)/host/bin/%) $(DESTDIR)$(PREFIX)/bin
 	for p in holdfast holdfastctl; do ln -sfn ../lib/holdfast/$$p $(DESTDIR)$(PREFIX)/bin/$$p; done
 	for m in docs/man/*.[158]; do [ -e $$m ] || continue; \

@@ -271,6 +271,7 @@ struct plan_statuses {
 #define UNIT_BOUNDING		       (1U << 17) /* bounding_capabilities is set */
 #define UNIT_OOM_SCORE		       (1U << 18) /* oom_score_adjust is set */
 #define UNIT_NICE		       (1U << 19)
+#define UNIT_PATIENT		       (1U << 20) /* waits for what comes before it while that keeps failing, too */
 
 struct plan_unit {
 	plan_str name, description, file;

@@ -135,18 +135,6 @@ void instance_check_time(struct manager *m, uint64_t now)
 
 /* ---- what the units' states mean for the whole */
 
-static enum unit_action action_of(const struct manager *m, uint32_t unit,
-				  const struct board_unit *record)
-{
-	const struct plan_unit *plan = plan_unit(&m->plan, unit);
-
-	if (!(record->flags & BOARD_UNIT_SETTLED) || (record->flags & BOARD_UNIT_CONDITION_UNMET) ||
-	    !unit_is_down((enum unit_state)record->state))
-		return ACTION_NONE;
-	return (enum unit_action)(record->result == RESULT_SUCCESS ? plan->success_action
-								   : plan->failure_action);
-}
-
 /* The sentence for people who look from outside and see nothing else. */
 static void say_cause(const struct manager *m, uint32_t unit, const struct board_unit *record,
 		      int status)
@@ -219,7 +207,8 @@ static struct survey take_survey(const struct manager *m)
 			survey.is_pending = true;
 		if ((plan->flags & UNIT_ESSENTIAL) && (record->flags & BOARD_UNIT_KILLED))
 			survey.was_killed = true;
-		if (survey.ended == PLAN_NO_UNIT && action_of(m, unit, record) != ACTION_NONE)
+		if (survey.ended == PLAN_NO_UNIT &&
+		    outcome_ends_instance(plan, record) != ACTION_NONE)
 			survey.ended = unit;
 		if (survey.failed == PLAN_NO_UNIT && state == UNIT_FAILED)
 			survey.failed = unit;

@@ -55,6 +55,7 @@ struct manager {
 	int channel, event_phase, poll_fd;
 	struct probes *probes;	/* supervisor/probe.h */
 	bool must_stop_looking; /* the instance is over */
+	bool is_over; /* a unit has ended whose end ends the instance: nothing more is started */
 };
 
 /* Looks everything up in the store and maps it. 0 or -errno. */

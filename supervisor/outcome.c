@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include "lib/clock.h"
+#include "supervisor/unit.h"
 
 #define STATUS_EXEC	     203 /* systemd.exec(5): EXIT_EXEC */
 #define STATUS_NOT_FOUND     127
@@ -112,6 +113,15 @@ static int status_of_end(const struct board_unit *state)
 			return state->exit_status;
 	}
 	return state->result == RESULT_SUCCESS ? 0 : STATUS_FAILURE;
+}
+
+enum unit_action outcome_ends_instance(const struct plan_unit *unit, const struct board_unit *state)
+{
+	if (!(state->flags & BOARD_UNIT_SETTLED) || (state->flags & BOARD_UNIT_CONDITION_UNMET) ||
+	    !unit_is_down((enum unit_state)state->state))
+		return ACTION_NONE;
+	return (enum unit_action)(state->result == RESULT_SUCCESS ? unit->success_action
+								  : unit->failure_action);
 }
 
 int outcome_instance_status(const struct plan_header *header, const struct plan_unit *unit,

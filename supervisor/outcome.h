@@ -28,6 +28,10 @@ uint64_t outcome_restart_delay(const struct plan_unit *unit, uint32_t restarts);
 /* Counts one more start and says whether StartLimitBurst= in StartLimitIntervalSec= forbids it. */
 bool outcome_start_allowed(const struct plan_unit *unit, struct board_unit *state, uint64_t now_us);
 
+/* What the end of the unit, for good, means for the instance; ACTION_NONE: nothing, or it has not ended. */
+enum unit_action outcome_ends_instance(const struct plan_unit *unit,
+				       const struct board_unit *state);
+
 /* The status that the instance exits with when this unit's end is its cause. */
 int outcome_instance_status(const struct plan_header *header, const struct plan_unit *unit,
 			    const struct board_unit *state);

@@ -91,7 +91,8 @@ static bool must_come_first(const struct manager *m, uint32_t unit, uint32_t fir
 		return false;
 	/* One that keeps failing holds up only those that cannot do without it. */
 	if (state == UNIT_AUTO_RESTART)
-		return has_relation(m, unit, REL_REQUIRES, first) ||
+		return (plan_unit(&m->plan, unit)->flags & UNIT_PATIENT) ||
+		       has_relation(m, unit, REL_REQUIRES, first) ||
 		       has_relation(m, unit, REL_BINDS_TO, first);
 	return true;
 }
@@ -185,7 +186,7 @@ static void pull_up(struct manager *m, uint32_t unit)
 	const struct board_unit *record = record_of(m, unit);
 	bool is_due = record->state != UNIT_AUTO_RESTART || record->deadline_us == USEC_INFINITY;
 
-	if ((record->flags & BOARD_UNIT_SETTLED) || !is_due)
+	if ((record->flags & BOARD_UNIT_SETTLED) || !is_due || m->is_over)
 		return;
 	if (is_refused(m, unit)) {
 		refuse(m, unit, RESULT_DEPENDENCY, "a unit that it depends on is not up");
@@ -283,6 +284,8 @@ static void look_at(struct manager *m, uint32_t unit)
 	else if (record->goal == GOAL_DOWN && !unit_is_down(state) && !unit_is_going(state) &&
 		 state != UNIT_DRAIN)
 		take_down(m, unit);
+	if (outcome_ends_instance(plan_unit(&m->plan, unit), record_of(m, unit)) != ACTION_NONE)
+		m->is_over = true;
 	watch_update(m, unit);
 	probe_update(m, unit);
 	life_update(m, unit);

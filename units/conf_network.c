@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/resolvconf.h"
 #include "lib/str.h"
 #include "units/conf.h"
 #include "units/directive.h"
@@ -123,23 +124,6 @@ static void apply_route(const struct parse *parse)
 		};
 }
 
-static bool is_server(const char *text)
-{
-	struct units_net net;
-
-	return read_ip(text, &net);
-}
-
-static bool is_domain(const char *text)
-{
-	size_t length = strlen(text);
-
-	return length < 254 &&
-	       text[strspn(text,
-			   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] ==
-		       '\0';
-}
-
 /* No more than resolv.conf(5) has use for. */
 static void add_words(const struct parse *parse, struct settings *list, size_t max,
 		      bool (*is_good)(const char *text), const char *expected)
@@ -159,12 +143,14 @@ static void add_words(const struct parse *parse, struct settings *list, size_t m
 
 static void apply_dns(const struct parse *parse)
 {
-	add_words(parse, &parse->units->conf.dns, 3, is_server, "the addresses of name servers");
+	add_words(parse, &parse->units->conf.dns, RESOLVCONF_SERVERS_MAX, resolvconf_is_server,
+		  "the addresses of name servers");
 }
 
 static void apply_search(const struct parse *parse)
 {
-	add_words(parse, &parse->units->conf.search, 6, is_domain, "domains");
+	add_words(parse, &parse->units->conf.search, RESOLVCONF_SEARCH_MAX, resolvconf_is_domain,
+		  "domains");
 }
 
 void conf_apply_network(const struct parse *parse)

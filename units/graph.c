@@ -5,6 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "units/load.h"
+#include "units/reference.h"
 
 static const enum unit_relation inverses[UNIT_RELATION_COUNT] = {
 	[REL_REQUIRES] = REL_REQUIRED_BY,  [REL_REQUISITE] = REL_REQUISITE_OF,
@@ -247,6 +248,54 @@ static void relate_all(struct units *units)
 	}
 }
 
+/* ---------------------------------------------------------------- the network */
+
+static bool comes_after(const struct units *units, uint32_t later, uint32_t first, uint8_t *seen)
+{
+	const struct indices *after = &units->items[later]->related[REL_AFTER];
+
+	if (later == first)
+		return true;
+	seen[later] = 1;
+	for (size_t i = 0; i < after->count; i++) {
+		if (!seen[after->items[i]] && comes_after(units, after->items[i], first, seen))
+			return true;
+	}
+	return false;
+}
+
+static bool has_remote_secret(const struct unit *unit)
+{
+	for (size_t i = 0; i < unit->secrets.count; i++) {
+		if (reference_is_remote(unit->secrets.items[i].reference))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What has to ask a service over the network comes after the network, though its file may not say so:
+ * but for what brings the network up. And the network is not there as long as what brings it up only
+ * keeps being started.
+ */
+static void follow_network(struct units *units)
+{
+	struct unit *online = load_find_exact(units, "network-online.target");
+
+	if (!online || is_absent(online))
+		return;
+	online->plan.flags |= UNIT_PATIENT;
+	for (size_t i = 0; i < units->count; i++) {
+		struct unit *unit = units->items[i];
+		uint8_t *seen = arena_alloc(&units->arena, units->count);
+		if (!has_remote_secret(unit) ||
+		    comes_after(units, online->index, unit->index, seen))
+			continue;
+		relate(units, unit, REL_AFTER, online);
+		relate(units, online, REL_BEFORE, unit);
+	}
+}
+
 /* ---------------------------------------------------------------- what is wanted */
 
 static void want(struct units *units, struct unit *unit)
@@ -387,6 +436,7 @@ void graph_build(struct units *units)
 	imply_all_order(units);
 	number_units(units);
 	relate_all(units);
+	follow_network(units);
 	want_all(units);
 	find_conflicts(units);
 	find_cycles(units);

@@ -333,10 +333,9 @@ static const char *runtime_value(const char *name, size_t length)
 		const char *name;
 		char value[2];
 	} rows[] = {
-		{"MAINPID", {PLAN_ARG_MAINPID}},
-		{"SERVICE_RESULT", {PLAN_ARG_RESULT}},
-		{"EXIT_CODE", {PLAN_ARG_EXIT_CODE}},
-		{"EXIT_STATUS", {PLAN_ARG_EXIT_STATUS}},
+		{"MAINPID", {PLAN_ARG_MAINPID}},       {"SERVICE_RESULT", {PLAN_ARG_RESULT}},
+		{"EXIT_CODE", {PLAN_ARG_EXIT_CODE}},   {"EXIT_STATUS", {PLAN_ARG_EXIT_STATUS}},
+		{"NOTIFY_SOCKET", {UNIT_BYTE_NOTIFY}},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {

@@ -17,6 +17,8 @@
 
 /* A byte in text that stands for the unit's credentials directory, which only boot knows. */
 #define UNIT_BYTE_CREDENTIALS '\x05'
+/* And one for where notifications go. */
+#define UNIT_BYTE_NOTIFY '\x06'
 
 /* Limits of one unit; all of them far beyond what any unit needs. */
 #define UNIT_LINES_MAX	 4096 /* exec lines, conditions, secrets … each */

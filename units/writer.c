@@ -61,16 +61,20 @@ static plan_str add_string(struct writer *w, const char *text)
 	return text ? add_bytes(w, text, strlen(text)) : 0;
 }
 
-/* With the place of the unit's credentials where its byte stands. */
+/* With what only boot knows where its byte stands. */
 static plan_str add_text(struct writer *w, const char *text)
 {
+	static const char bytes[] = {UNIT_BYTE_CREDENTIALS, UNIT_BYTE_NOTIFY, '\0'};
+	const char *notify = w->facts->notify_address;
 	struct text out = {.arena = &w->arena};
 
-	if (!text || !strchr(text, UNIT_BYTE_CREDENTIALS))
+	if (!text || !strpbrk(text, bytes))
 		return add_string(w, text);
 	for (; *text; text++) {
 		if (*text == UNIT_BYTE_CREDENTIALS)
 			text_adds(&out, w->credentials ? w->credentials : "");
+		else if (*text == UNIT_BYTE_NOTIFY)
+			text_adds(&out, notify ? notify : "");
 		else
 			text_addc(&out, *text);
 	}

@@ -8,21 +8,18 @@
  * needed is left out.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "init/boot/boot.h"
 #include "init/boot/netlink.h"
-#include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
-#include "lib/fd.h"
-#include "lib/io.h"
-#include "lib/str.h"
+#include "lib/resolvconf.h"
 
-#define RESOLV_CONF	     "/run/resolv.conf"
-#define RESOLV_CONF_MAX	     4096
+#define RESOLV_CONF "/run/resolv.conf"
+/* Where a unit that asks a network writes it (network/main.c), below /run. */
+#define RESOLV_CONF_OF_UNIT  "network/resolv.conf"
 #define INTERFACE_TIMEOUT_US (20 * USEC_PER_SEC)
 
 static int fail(struct boot *boot, const char *what, const char *which, int error)
@@ -79,24 +76,21 @@ static int add_routes(struct boot *boot, struct netlink *netlink,
 	return 0;
 }
 
-/* On memory, where the image's /etc/resolv.conf is to point. */
+/* On memory, where the image's /etc/resolv.conf is to point. What the image does not say itself is left
+ * to whoever asks the network. */
 static int write_resolv_conf(struct boot *boot, const struct units_network *network)
 {
-	char text[RESOLV_CONF_MAX];
-	struct strbuf buf;
+	struct resolvconf conf = {0};
+	int r = 0;
 
-	if (!network->dns[0])
-		return 0;
-	strbuf_init(&buf, text, sizeof(text));
-	for (const char *const *search = network->search; *search; search++)
-		strbuf_addf(&buf, "%s%s", search == network->search ? "search " : " ", *search);
-	if (network->search[0])
-		strbuf_addc(&buf, '\n');
 	for (const char *const *server = network->dns; *server; server++)
-		strbuf_addf(&buf, "nameserver %s\n", *server);
-	CLEANUP(fd_closep)
-	int fd = open(RESOLV_CONF, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
-	int r = fd < 0 ? -errno : io_write_all(fd, text, buf.length);
+		(void)resolvconf_add_server(&conf, *server);
+	for (const char *const *search = network->search; *search; search++)
+		(void)resolvconf_add_domain(&conf, *search);
+	if (conf.servers[0][0])
+		r = resolvconf_write(RESOLV_CONF, &conf);
+	else if (symlink(RESOLV_CONF_OF_UNIT, RESOLV_CONF) < 0 && errno != EEXIST)
+		r = -errno;
 	return r < 0 ? fail(boot, "write", RESOLV_CONF, r) : 0;
 }
 

@@ -18,6 +18,7 @@ MAY_INCLUDE = {
     "init/initramfs": {"lib", "init/initramfs"},
     "supervisor": {"lib", "supervisor"},
     "log": {"lib", "log", "gen/log"},
+    "network": {"lib", "network", "gen/network"},
     "health": {"lib", "health", "gen/health"},
     "secrets": {"lib", "secrets", "gen/secrets"},
     "ctl": {"lib", "ctl"},
@@ -33,6 +34,7 @@ NEEDED = {
     "build/release/bin/holdfast-health": set(),
     "build/release/bin/holdfast-secrets": set(),
     "build/release/bin/holdfastctl": set(),
+    "build/release/bin/holdfast-lease": set(),
     "build/release/bin/holdfast-initramfs": set(),
     # Beside the image's, for units with secrets of a service: TLS, HTTP and JSON.
     "build/release/bin/holdfast-secrets-remote": {"libc.so.6", "libcurl.so.4", "libssl.so.3", "libcrypto.so.3",
@@ -50,7 +52,7 @@ def tracked(*suffixes):
 
 def sources():
     return [f for f in tracked(".c", ".h") if f.split("/")[0] in
-            ("lib", "units", "init", "supervisor", "log", "health", "secrets", "ctl", "tools")]
+            ("lib", "units", "init", "supervisor", "log", "health", "secrets", "ctl", "network", "tools")]
 
 
 def rule_includes_point_down():

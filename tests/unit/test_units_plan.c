@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/listen.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/programs.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
+/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/listen.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/programs.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/resolvconf.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
 /* From a tree of files to a plan, walked as the supervisor walks it. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -458,6 +458,34 @@ static void test_standard_targets(void **state)
 	assert_int_equal(tree_find(&tree, "network.target")->kind, UNIT_TARGET);
 }
 
+static void test_what_asks_a_service_comes_after_the_network(void **state)
+{
+	const struct plan_unit *dhcp;
+
+	(void)state;
+	tree_units(&tree, "dhcp.service app.service other.service key.service");
+	tree_unit(&tree, "dhcp.service",
+		  "[Unit]\nBefore=network-online.target\n[Service]\nType=notify\nNotifyAccess=all\n"
+		  "ExecStart=/usr/bin/app a${NOTIFY_SOCKET}b\n");
+	tree_unit(&tree, "app.service",
+		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=A ssm:/a\n");
+	tree_unit(&tree, "other.service", "[Service]\nExecStart=/usr/bin/app\n");
+	/* The network itself needs this one. */
+	tree_unit(&tree, "key.service",
+		  "[Unit]\nBefore=dhcp.service\n[Service]\nExecStart=/usr/bin/app\n"
+		  "[X-Holdfast]\nSecret=A ssm:/a\n");
+	tree_take(&tree);
+	assert_true(tree_related(&tree, "app.service", REL_AFTER, "network-online.target"));
+	assert_true(tree_related(&tree, "network-online.target", REL_BEFORE, "app.service"));
+	assert_false(tree_related(&tree, "other.service", REL_AFTER, "network-online.target"));
+	assert_false(tree_related(&tree, "key.service", REL_AFTER, "network-online.target"));
+	assert_true(tree_find(&tree, "network-online.target")->flags & UNIT_PATIENT);
+	dhcp = tree_find(&tree, "dhcp.service");
+	assert_string_equal(
+		tree_argument(&tree.plan, plan_exec(&tree.plan, dhcp->exec[EXEC_START].first), 1),
+		"a/run/holdfast/notifyb");
+}
+
 static void test_sockets(void **state)
 {
 	(void)state;
@@ -593,6 +621,7 @@ int main(void)
 		TEST(test_aliases_and_masks),
 		TEST(test_links_of_wants),
 		TEST(test_standard_targets),
+		TEST(test_what_asks_a_service_comes_after_the_network),
 		TEST(test_sockets),
 		TEST(test_what_is_essential),
 		TEST(test_a_command),
