@@ -58,7 +58,9 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-check_SRCS       := tools/check.c lib/resolvconf.c lib/signals.c lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oci.c tools/lint.c \
+                             tools/lint_files.c tools/lint_secrets.c lib/resolvconf.c lib/signals.c \
+                             lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).
 holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c lib/sandbox.c $(LIB_CORE)
@@ -74,6 +76,7 @@ IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfa
 INITRAMFS_PROGRAM := holdfast-initramfs
 REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain
+holdfast-check_LIBS := -larchive -lcjson
 holdfast-explain_LIBS := -lcjson
 
 # ---------------------------------------------------------------- flavours

@@ -12,9 +12,6 @@
 /* "text", quoted and escaped. */
 void json_string(struct strbuf *buf, const char *text);
 void json_bytes(struct strbuf *buf, const char *data, size_t length);
-/* The length of the well-formed UTF-8 sequence at data (RFC 3629, table 3-7 of Unicode; length is
- * not 0), or 0. */
-size_t json_utf8_length(const unsigned char *data, size_t length);
 /* The same text for a terminal: control characters and what is not UTF-8 come out as '?'. */
 void json_printable(struct strbuf *buf, const char *text, size_t length);
 

@@ -1,6 +1,5 @@
 #include "units/shells.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -22,7 +21,7 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-static bool is_login(const char *name)
+bool shells_is_login(const char *name)
 {
 	static const char *const names[] = {
 		"sshd",	      "sshd-session", "dropbear",    "dropbearmulti", "tinysshd",
@@ -36,11 +35,12 @@ static bool is_login(const char *name)
 	return is_one_of(name, names, ARRAY_COUNT(names));
 }
 
-static bool is_shell(const char *name)
+bool shells_is_shell(const char *name)
 {
-	static const char *const names[] = {"sh",   "bash", "rbash", "dash", "ash",  "hush",
-					    "zsh",  "ksh",  "ksh93", "mksh", "fish", "csh",
-					    "tcsh", "yash", "pwsh",  "nu"};
+	static const char *const names[] = {"sh",   "bash", "rbash", "dash",  "ash",  "hush",
+					    "zsh",  "ksh",  "ksh93", "mksh",  "fish", "csh",
+					    "tcsh", "yash", "pwsh",  "nu",    "lksh", "posh",
+					    "sash", "es",   "xonsh", "elvish"};
 
 	return is_one_of(name, names, ARRAY_COUNT(names));
 }
@@ -85,9 +85,9 @@ const char *shells_refusal(const char *path, const struct strings *argv)
 		}
 		name = called;
 	}
-	if (is_login(name))
+	if (shells_is_login(name))
 		return "it gives a login, and nobody gets in";
-	if (is_shell(name) && is_interactive(argv, first))
+	if (shells_is_shell(name) && is_interactive(argv, first))
 		return "an interactive shell, and nobody gets in: expected -c or a script";
 	return NULL;
 }

@@ -259,7 +259,7 @@ class Tree(ImageCase):
         self.assertIn("/usr/sbin/nginx", listed)
         for line in listed.splitlines():
             name = line.split(" -> ")[0].rsplit("/", 1)[-1]
-            self.assertIsNone(audit.FORBIDDEN.match(name), line)
+            self.assertNotRegex(name, r"^(.*sh|busybox|su|sudo|login|dpkg|apt.*|perl.*)$", line)
             self.assertNotRegex(line[:10], "[sS]", line)
         self.assertEqual(list(audit.complaints(f"{IMAGE}/root")), [])
 
@@ -268,7 +268,8 @@ class Tree(ImageCase):
         self.write("bin/mount", "\x7fELF", 0o4755)
         self.write("usr/bin/script.cgi", "#!/x", 0o755)  # none has an interpreter there
         self.assertEqual(sorted(c.split(":")[0] for c in audit.complaints(self.dir)),
-                         ["/bin/dash", "/bin/mount", "/usr/bin/script.cgi"])
+                         ["/bin/dash", "/bin/mount", "/etc/holdfast/holdfast.conf",
+                          "/usr/bin/script.cgi"])
 
     def test_the_distributions_unit_is_unmodified(self):
         unit = "lib/systemd/system/nginx.service"
