@@ -434,7 +434,5 @@ int main(int argc, char **argv)
 	(void)fd_close(fd);
 	lint_free(check.lint);
 	image_close(check.image);
-	free(check.names);
-	free(check.allowed);
 	return status;
 }
