@@ -364,7 +364,7 @@ static int open_form(struct image *image, const struct image_visitor *visitor, i
 int image_open(const char *path, const struct image_visitor *visitor, struct strbuf *message,
 	       struct image **ret_image)
 {
-	CLEANUP(image_closep) struct image *image = calloc(1, sizeof(*image));
+	struct image *image = calloc(1, sizeof(*image));
 	char buffer[PATH_MAX];
 	const char *tag;
 
@@ -374,13 +374,13 @@ int image_open(const char *path, const struct image_visitor *visitor, struct str
 	CLEANUP(fd_closep) int fd = open_either(path, buffer, &tag);
 	int r = fd < 0 ? fd : open_form(image, visitor, &fd, tag, message);
 	if (r < 0) {
+		image_close(image);
 		if (message->length == 0)
 			strbuf_adds(message,
 				    r == -EBADMSG ? "neither a tree nor an archive" : strerror(-r));
 		return r;
 	}
 	*ret_image = image;
-	image = NULL;
 	return 0;
 }
 

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fnmatch.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -109,14 +108,16 @@ static bool is_allowed(const struct lint *lint, const struct finding *finding)
 void lint_say(struct lint *lint, enum lint_rule rule, const char *path, size_t layer,
 	      const char *format, ...)
 {
-	char message[MESSAGE_MAX];
+	char text[MESSAGE_MAX];
 	struct finding finding = {.rule = rule, .layer = layer, .is_link = lint->is_link};
+	struct strbuf message;
 	va_list args;
 
 	if (lint->n_found == FINDINGS_MAX)
 		return;
+	strbuf_init(&message, text, sizeof(text));
 	va_start(args, format);
-	(void)vsnprintf(message, sizeof(message), format, args);
+	strbuf_vaddf(&message, format, args);
 	va_end(args);
 	if (lint->n_found == lint->capacity) {
 		size_t capacity = lint->capacity ? 2 * lint->capacity : 64;
@@ -129,7 +130,7 @@ void lint_say(struct lint *lint, enum lint_rule rule, const char *path, size_t l
 		lint->capacity = capacity;
 	}
 	finding.path = strdup(path);
-	finding.message = strdup(message);
+	finding.message = strdup(text);
 	lint->is_out_of_memory |= !finding.path || !finding.message;
 	lint->found[lint->n_found++] = finding;
 }

@@ -129,8 +129,7 @@ static const char *const reasons[LINT_RULE_COUNT] = {
 	[LINT_PACKAGE_MANAGER] = "a package manager: an image is replaced, never changed",
 	[LINT_DEBUGGER] = "a debugger, or another tool for whoever got in",
 	[LINT_COMPILER] = "a compiler: what is built is built before the image is",
-	[LINT_INTERPRETER] = "an interpreter runs whatever it is given: expected only where the "
-			     "application needs it",
+	[LINT_INTERPRETER] = "an interpreter: expected only where the application needs it",
 };
 
 static bool is_in_bin(const char *path)

@@ -288,7 +288,7 @@ static int read_oci(const struct reader *reader)
 	CLEANUP(free_json) cJSON *index = NULL;
 	CLEANUP(free_json) cJSON *inner = NULL;
 	CLEANUP(free_json) cJSON *manifest = NULL;
-	const cJSON *picked, *list;
+	const cJSON *picked = NULL, *list;
 	int r = read_json(reader, "index.json", &index);
 
 	if (r == 0)
