@@ -31,7 +31,7 @@ LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
 UNITS       := $(wildcard units/*.c)
 
 # Where a list is still a wildcard the program is one folder and nothing else.
-holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/options.c lib/proc.c lib/signals.c \
+holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
@@ -68,7 +68,7 @@ holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c lib/sandbo
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
                              init/initramfs/end.c init/initramfs/modules.c init/initramfs/device.c \
                              init/initramfs/dm.c init/initramfs/verity.c init/initramfs/root.c \
-                             init/initramfs/switch.c lib/tty.c $(LIB_CORE)
+                             init/initramfs/switch.c lib/tty.c lib/machine.c $(LIB_CORE)
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \

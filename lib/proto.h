@@ -8,13 +8,14 @@
 #include <stdint.h>
 
 enum proto_type {
-	PROTO_HELLO = 1, /* the first packet: value is PROTO_VERSION; no fd */
-	PROTO_PUT,	 /* one fd for the store under {kind, index} */
-	PROTO_DROP,	 /* forget {kind, index} */
-	PROTO_BOOTED,	 /* boot: everything was put; value: the stop budget in µs */
-	PROTO_FAILED,	 /* boot: value is the exit status; text says why */
-	PROTO_FORMAT,	 /* boot: value is the enum log_format of holdfast's own lines */
-	PROTO_UNITS,	 /* boot: value is how many units the plan is going to have */
+	PROTO_HELLO = 1,   /* the first packet: value is PROTO_VERSION; no fd */
+	PROTO_PUT,	   /* one fd for the store under {kind, index} */
+	PROTO_DROP,	   /* forget {kind, index} */
+	PROTO_BOOTED,	   /* boot: everything was put; value: the stop budget in µs */
+	PROTO_FAILED,	   /* boot: value is the exit status; text says why */
+	PROTO_FORMAT,	   /* boot: value is the enum log_format of holdfast's own lines */
+	PROTO_UNITS,	   /* boot: value is how many units the plan is going to have */
+	PROTO_FAILED_BOOT, /* boot: value is the enum failed_boot of lib/machine.h */
 	PROTO_TYPE_COUNT
 };
 

@@ -96,7 +96,7 @@ static void begin_stop(struct manager *m, struct board_manager *next, bool skip_
 static bool asks_for_stop(int signal)
 {
 	return signal == SIGTERM || signal == SIGINT || signal == SIGQUIT || signal == SIGPWR ||
-	       signal == SIGNALS_RTMIN + 3;
+	       (signal >= SIGNALS_RTMIN + 3 && signal <= SIGNALS_RTMIN + 5);
 }
 
 void instance_apply_signal(struct manager *m, const struct journal_entry *entry)

@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/clock.h"
+#include "lib/machine.h"
 #include "lib/str.h"
 #include "units/directive.h"
 #include "units/identity.h"
@@ -27,11 +28,10 @@
 
 enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };
 enum shells_mode { SHELLS_REFUSE, SHELLS_WARN, SHELLS_MODE_COUNT };
-enum failed_boot { FAILED_SLOT, FAILED_POWEROFF, FAILED_REBOOT, FAILED_BOOT_COUNT };
 
 static const char *const root_words[ROOT_MODE_COUNT] = {"enforce", "warn"};
 static const char *const shells_words[SHELLS_MODE_COUNT] = {"refuse", "warn"};
-static const char *const failed_boot_words[FAILED_BOOT_COUNT] = {"slot", "poweroff", "reboot"};
+static const char *const failed_boot_words[FAILED_COUNT] = {"slot", "poweroff", "reboot"};
 static const char *const detail_words[HEALTH_DETAIL_COUNT] = {"loopback", "all", "none"};
 
 /* ---------------------------------------------------------------- readers */
@@ -147,8 +147,7 @@ static const struct directive conf_directives[] = {
 	 log_format_names},
 	{"Holdfast", "DrainSec", parse_span, FIELD(drain_us), 0, NULL},
 	{"Holdfast", "StopTimeoutSec", parse_stop_timeout, FIELD(stop_timeout_us), 0, NULL},
-	{"Holdfast", "FailedBoot", parse_enum, FIELD(failed_boot), FAILED_BOOT_COUNT,
-	 failed_boot_words},
+	{"Holdfast", "FailedBoot", parse_enum, FIELD(failed_boot), FAILED_COUNT, failed_boot_words},
 	{"Holdfast", "Allow", parse_list, FIELD(allow), 0, NULL},
 	{"Health", "Listen", parse_health_listen, FIELD(listen), 0, NULL},
 	{"Health", "Detail", parse_enum, FIELD(health_detail), HEALTH_DETAIL_COUNT, detail_words},
@@ -506,6 +505,7 @@ static void publish(struct units *units)
 		.root_must_be_read_only = conf->root == ROOT_ENFORCE,
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
 		.log_format = conf->log_format,
+		.failed_boot = conf->failed_boot,
 		.listen = texts(units, &conf->listen),
 		.config_lines = make_lines(units),
 		.secret_settings = texts(units, &conf->secret_settings),

@@ -103,6 +103,7 @@ struct units_conf {
 	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
 	bool shells_must_be_refused; /* Shells= */
 	uint32_t log_format;	     /* enum log_format */
+	uint32_t failed_boot;	     /* enum failed_boot of lib/machine.h */
 	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
 	const char *const
 		*secret_settings;   /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sysexits.h>
 
+#include "lib/machine.h"
 #include "lib/plan.h"
 #include "lib/proto.h"
 #include "lib/store.h"
@@ -66,6 +67,9 @@ int boot_fail(struct boot *boot, int status, const char *format, ...)
 /* In which format our own lines are from here on, PID 1's too. */
 void boot_set_format(struct boot *boot, enum log_format format);
 
+/* What becomes of the machine when the instance fails, from here on. */
+void boot_tell_failed_boot(struct boot *boot, enum failed_boot failed_boot);
+
 /* PID 1 may make their pipes while we go on. */
 void boot_tell_units(struct boot *boot, size_t count);
 
@@ -81,13 +85,13 @@ int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 /* The steps. */
 int place_find(struct boot *boot);
 int console_settle(struct boot *boot); /* on a host */
-int request_open(struct boot *boot); /* the command line, and what format is asked for outside */
+int request_open(struct boot *boot);   /* the command line, and what format is asked for outside */
 int mounts_complete(struct boot *boot);
 int machine_identify(struct boot *boot); /* a host's id, name, clock */
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
 int request_complete(struct boot *boot); /* with what the network knows; the plan's numbers */
-int beside_check(struct boot *boot); /* nothing of a running instance is used up */
+int beside_check(struct boot *boot);	 /* nothing of a running instance is used up */
 int limits_check(struct boot *boot);
 /* Asks for the variables, and gives NAME=VALUE of each, NULL-ended, for the life of the process. */
 int identity_fetch(struct boot *boot, const struct units *units, const char *const **ret_values);

@@ -412,6 +412,7 @@ static int load_units(struct boot *boot, struct request *request)
 	if (r < 0)
 		return boot_fail(boot, EX_SOFTWARE, "cannot load the units: %s", strerror(-r));
 	boot_set_format(boot, units_conf(boot->units)->log_format);
+	boot_tell_failed_boot(boot, units_conf(boot->units)->failed_boot);
 	return 0;
 }
 

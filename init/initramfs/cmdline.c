@@ -25,9 +25,9 @@ static const char *const corruption_names[CORRUPTION_COUNT] = {
 	[CORRUPTION_EIO] = "eio",
 };
 
-static const char *const failed_boot_names[FAILED_BOOT_COUNT] = {
-	[FAILED_BOOT_POWEROFF] = "poweroff",
-	[FAILED_BOOT_REBOOT] = "reboot",
+static const char *const failed_boot_names[] = {
+	[MACHINE_POWER_OFF] = "poweroff",
+	[MACHINE_RESTART] = "reboot",
 };
 
 static const char *const allow_names[ALLOW_COUNT] = {
@@ -168,9 +168,9 @@ static bool take_failed_boot(struct cmdline *line, const char *value)
 {
 	int index;
 
-	if (!find_name(failed_boot_names, FAILED_BOOT_COUNT, value, &index))
+	if (!find_name(failed_boot_names, ARRAY_COUNT(failed_boot_names), value, &index))
 		return false;
-	line->failed_boot = (enum cmdline_failed_boot)index;
+	line->failed_boot = (enum machine_end)index;
 	return true;
 }
 

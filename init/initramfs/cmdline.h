@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "lib/machine.h"
+
 /* The kernel's own limit (COMMAND_LINE_SIZE) is 2048 on x86 and 4096 elsewhere. */
 #define CMDLINE_BYTES	    4096
 #define CMDLINE_MESSAGE_MAX 256
@@ -28,7 +30,6 @@
 enum cmdline_source { CMDLINE_KERNEL, CMDLINE_BUILT_IN };
 enum cmdline_corruption { CORRUPTION_PANIC, CORRUPTION_RESTART, CORRUPTION_EIO, CORRUPTION_COUNT };
 enum cmdline_rootfs { ROOTFS_EROFS, ROOTFS_SQUASHFS, ROOTFS_EXT4, ROOTFS_COUNT };
-enum cmdline_failed_boot { FAILED_BOOT_POWEROFF, FAILED_BOOT_REBOOT, FAILED_BOOT_COUNT };
 enum cmdline_allow { ALLOW_UNVERIFIED, ALLOW_EIO, ALLOW_COUNT };
 
 extern const char *const cmdline_rootfs_names[ROOTFS_COUNT];
@@ -43,10 +44,10 @@ struct cmdline {
 	uint64_t data_blocks;		      /* 0: the superblock says it */
 	enum cmdline_corruption corruption;
 	enum cmdline_rootfs rootfs;
-	enum cmdline_failed_boot failed_boot;
-	uint32_t timeout_s; /* for the modules and for devices to appear */
-	uint32_t allowed;   /* bit n: enum cmdline_allow n */
-	uint32_t given;	    /* bit n: word n of the table */
+	enum machine_end failed_boot; /* power off or restart */
+	uint32_t timeout_s;	      /* for the modules and for devices to appear */
+	uint32_t allowed;	      /* bit n: enum cmdline_allow n */
+	uint32_t given;		      /* bit n: word n of the table */
 };
 
 /* What holds where no word says otherwise. */

@@ -174,14 +174,10 @@ static void ensure_console(void)
 
 static _Noreturn void give_up(const struct boot *boot, const char *event)
 {
-	const char *ends[FAILED_BOOT_COUNT] = {
-		[FAILED_BOOT_POWEROFF] = "the machine powers off",
-		[FAILED_BOOT_REBOOT] = "the machine restarts",
-	};
-
 	if (boot->n_missing > 0)
 		event_with_i64("modules_missing", boot->n_missing);
-	event_emit(EVENT_ERROR, event, NULL, "%s: %s", boot->message, ends[boot->line.failed_boot]);
+	event_emit(EVENT_ERROR, event, NULL, "%s: the machine %s", boot->message,
+		   machine_end_texts[boot->line.failed_boot]);
 	end_boot(boot->line.failed_boot);
 }
 

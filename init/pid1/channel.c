@@ -33,6 +33,7 @@ static int take_drop(struct instance *in, const struct proto_packet *packet, int
 static int take_booted(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_format(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_units(struct instance *in, const struct proto_packet *packet, int fd);
+static int take_failed_boot(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_failed(struct instance *in, const struct proto_packet *packet, int fd);
 
 static const struct rule {
@@ -48,6 +49,7 @@ static const struct rule {
 	{ROLE_BOOT, PROTO_BOOTED, false, 0, UINT64_MAX, take_booted},
 	{ROLE_BOOT, PROTO_FORMAT, false, 0, LOG_FORMAT_COUNT - 1, take_format},
 	{ROLE_BOOT, PROTO_UNITS, false, 0, PLAN_UNITS_MAX, take_units},
+	{ROLE_BOOT, PROTO_FAILED_BOOT, false, 0, FAILED_COUNT - 1, take_failed_boot},
 	{ROLE_BOOT, PROTO_FAILED, false, 0, 255, take_failed},
 	{ROLE_SUPERVISOR, PROTO_HELLO, false, 0, PROTO_VERSION, take_hello},
 	{ROLE_SUPERVISOR, PROTO_PUT, true, SUPERVISOR_PUTS, 0, take_put},
@@ -124,6 +126,13 @@ static int take_units(struct instance *in, const struct proto_packet *packet, in
 {
 	(void)fd;
 	pack_units(in, (uint32_t)packet->value);
+	return 0;
+}
+
+static int take_failed_boot(struct instance *in, const struct proto_packet *packet, int fd)
+{
+	(void)fd;
+	in->failed_boot = (enum failed_boot)packet->value;
 	return 0;
 }
 

@@ -151,7 +151,16 @@ static int open_proc(pid_t self)
 	return str_equal(link, name) ? fd_steal(&proc) : -EXDEV;
 }
 
-int command_rest_reach(int signal, pid_t except, size_t *ret_count)
+static bool is_excepted(pid_t pid, const pid_t except[COMMAND_REST_EXCEPT])
+{
+	for (int i = 0; i < COMMAND_REST_EXCEPT; i++) {
+		if (except[i] == pid)
+			return true;
+	}
+	return false;
+}
+
+int command_rest_reach(int signal, const pid_t except[COMMAND_REST_EXCEPT], size_t *ret_count)
 {
 	pid_t self = getpid();
 	size_t count = 0;
@@ -164,7 +173,7 @@ int command_rest_reach(int signal, pid_t except, size_t *ret_count)
 		return r;
 	mark_descendants(self);
 	for (size_t i = 0; i < n_processes; i++) {
-		if (!processes[i].is_below || processes[i].pid == except)
+		if (!processes[i].is_below || is_excepted(processes[i].pid, except))
 			continue;
 		/* A process whose first thread alone has ended looks dead: it is signalled too. */
 		count += !processes[i].is_dead;
@@ -179,7 +188,7 @@ int command_rest_reach(int signal, pid_t except, size_t *ret_count)
 int command_rest_signal(int signal)
 {
 	if (getpid() != 1)
-		return command_rest_reach(signal, 0, NULL);
+		return command_rest_reach(signal, (const pid_t[COMMAND_REST_EXCEPT]){0}, NULL);
 	(void)kill(-1, signal);
 	return 0;
 }

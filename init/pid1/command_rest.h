@@ -12,7 +12,8 @@
 int command_rest_signal(int signal);
 
 /*
- * The same for all but except (0: nobody), and counts them, zombies aside; signal 0 only counts.
+ * The same for all but those of except (0: nobody), and counts them, zombies aside; signal 0 only counts.
  * This way PID 1 needs /proc too, and reaches also what entered its namespace from outside.
  */
-int command_rest_reach(int signal, pid_t except, size_t *ret_count);
+#define COMMAND_REST_EXCEPT 2
+int command_rest_reach(int signal, const pid_t except[COMMAND_REST_EXCEPT], size_t *ret_count);

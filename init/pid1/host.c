@@ -1,20 +1,15 @@
 #include "init/pid1/host.h"
 
-#include <mntent.h>
+#include <signal.h>
 #include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mount.h>
-#include <sys/reboot.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
+#include "lib/clock.h"
+#include "lib/event.h"
+#include "lib/signals.h"
 #include "lib/sys.h"
-
-#define MOUNTS_MAX 4096
-/* One mount may lie on another, or be held by one that goes in the same round. */
-#define ROUNDS 8
 
 bool host_is_first_init(void)
 {
@@ -30,62 +25,73 @@ bool host_may_be_first_init(void)
 	return getpid() == 1 && (access("/proc/self/ns/pid", F_OK) < 0 || host_is_first_init());
 }
 
-/* The kernel's own file systems hold nothing that could be lost, and we need /proc. */
-static bool is_worth_it(const struct mntent *mount)
+/* SIGINT is the kernel's own, for ctrl-alt-del. What is not here, and the power button, means off. */
+enum machine_end host_end_of_signal(int signal)
 {
-	static const char *const kept[] = {"proc", "sysfs", "devtmpfs", "cgroup2", "devpts"};
+	static const struct {
+		int signal;
+		enum machine_end end;
+	} table[] = {
+		{SIGINT, MACHINE_RESTART},
+		{SIGNALS_RTMIN + 3, MACHINE_HALT},
+		{SIGNALS_RTMIN + 4, MACHINE_POWER_OFF},
+		{SIGNALS_RTMIN + 5, MACHINE_RESTART},
+	};
 
-	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]); i++) {
-		if (strcmp(mount->mnt_type, kept[i]) == 0)
-			return false;
+	for (size_t i = 0; i < ARRAY_COUNT(table); i++) {
+		if (table[i].signal == signal)
+			return table[i].end;
 	}
-	return true;
+	return MACHINE_POWER_OFF;
 }
 
-static size_t list_mounts(char *ret_paths[MOUNTS_MAX])
-{
-	FILE *file = setmntent("/proc/self/mounts", "re");
-	size_t count = 0;
+/* ---- what becomes of it */
 
-	if (!file)
-		return 0;
-	for (struct mntent *mount; count < MOUNTS_MAX && (mount = getmntent(file));) {
-		if (is_worth_it(mount))
-			ret_paths[count++] = strdup(mount->mnt_dir);
-	}
-	(void)endmntent(file);
-	return count;
+static const struct {
+	enum machine_end end;
+	const char *why;
+} failed_ends[FAILED_COUNT] = {
+	[FAILED_SLOT] = {MACHINE_POWER_OFF, ": FailedBoot=slot, and there is no other slot"},
+	[FAILED_POWEROFF] = {MACHINE_POWER_OFF, ": FailedBoot=poweroff"},
+	[FAILED_REBOOT] = {MACHINE_RESTART, ": FailedBoot=reboot"},
+};
+
+static bool has_failed(const struct instance *in)
+{
+	return in->n_stops == 0 && in->status != 0;
 }
 
-/* In reverse order: what was mounted later may lie on what was mounted before. */
-static bool unmount_round(void)
+static _Noreturn void force(enum machine_end how)
 {
-	static char *paths[MOUNTS_MAX];
-	bool has_changed = false;
-
-	for (size_t i = list_mounts(paths); i > 0; i--) {
-		char *path = paths[i - 1];
-		if (!path)
-			continue;
-		if (umount2(path, UMOUNT_NOFOLLOW) == 0)
-			has_changed = true;
-		else
-			(void)mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL);
-		free(path);
-	}
-	return has_changed;
+	machine_end(how);
+	event_emit(EVENT_ERROR, "end-forced", NULL,
+		   "the machine does not end in order: it is restarted at once");
+	machine_reset();
 }
 
-void host_unmount_all(void)
+static void end_late(enum machine_end how)
 {
-	/* First, because an unmount may hang. */
-	sync();
-	for (int i = 0; i < ROUNDS && unmount_round(); i++)
-		;
-	sync();
+	event_emit(EVENT_ERROR, "end-deadline", NULL,
+		   "the end takes too long: something in it hangs, and the machine %s without it",
+		   machine_end_texts[how]);
+	force(how);
 }
 
-void host_end(bool is_restart)
+void host_begin_end(struct instance *in, uint64_t timeout_us)
 {
-	(void)reboot(is_restart ? RB_AUTOBOOT : RB_POWER_OFF);
+	in->is_host = host_is_first_init();
+	if (!in->is_host)
+		return;
+	if (has_failed(in))
+		in->end = failed_ends[in->failed_boot].end;
+	pid_t pid = machine_watch(clock_add_us(clock_now_us(), timeout_us), in->end, end_late);
+	in->watcher = pid > 0 ? pid : 0;
+}
+
+_Noreturn void host_end(const struct instance *in)
+{
+	event_emit(EVENT_NOTICE, "machine-ends", NULL, "the machine %s%s",
+		   machine_end_texts[in->end],
+		   has_failed(in) ? failed_ends[in->failed_boot].why : "");
+	force(in->end);
 }

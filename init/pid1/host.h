@@ -4,15 +4,20 @@
  */
 #include <stdbool.h>
 
+#include "init/pid1/instance.h"
+
 /* PID 1 of the first PID namespace: the kernel started us. */
 bool host_is_first_init(void);
 
 /* That, or there is no /proc yet that could tell. */
 bool host_may_be_first_init(void);
 
-/* Unmounts what can be unmounted and makes read-only what cannot, then syncs. May hang for as long
- * as a disk does, and allocates: for a child that can be given up. */
-void host_unmount_all(void);
+/* What becomes of the machine when PID 1 is sent the signal: as systemd(1) has it where it has it. */
+enum machine_end host_end_of_signal(int signal);
 
-/* Powers the machine off, or restarts it. Returns only when that is refused. */
-void host_end(bool is_restart);
+/* Settles what becomes of the machine, from what was asked for or how the instance ended; and from here
+ * on it ends after timeout_us, whatever hangs, PID 1 itself too. */
+void host_begin_end(struct instance *in, uint64_t timeout_us);
+
+/* The machine ends. */
+_Noreturn void host_end(const struct instance *in);

@@ -12,6 +12,7 @@
  *   shutdown.c  the end                                   -> child, keeper
  *   child.c     fork and exec of one of our own programs
  *   host.c      what only the init of a machine does
+ *   detach.c    file systems and devices, before a machine ends
  *   panic.c     the last line of a PID 1 that crashes
  */
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 #include "lib/board.h"
 #include "lib/event.h"
 #include "lib/journal.h"
+#include "lib/machine.h"
 #include "lib/plan.h"
 #include "lib/store.h"
 
@@ -72,7 +74,7 @@ struct channel {
 struct instance {
 	const struct options *options;
 	bool is_pid1; /* of its PID namespace; else a subreaper */
-	bool is_host; /* from STAGE_UNMOUNT on: PID 1 of the machine, whose end is ours */
+	bool is_host; /* from STAGE_TERM on: PID 1 of the machine, whose end is ours */
 	bool is_up;   /* boot is over, plan and board and journal are mapped */
 
 	struct store_table *store;
@@ -91,7 +93,10 @@ struct instance {
 	uint64_t seen_cursor; /* of the journal, when TIMER_HUNG was armed */
 	uint64_t stop_budget_us;
 	uint32_t n_stops; /* how often a stop was asked for */
-	int stop_signal;  /* the first that did */
+
+	enum failed_boot failed_boot; /* FailedBoot=, once boot has read it */
+	enum machine_end end;	      /* on a host: what was asked for, or follows from the end */
+	pid_t watcher;		      /* ends the machine when we do not; 0: none */
 
 	enum stage stage;
 	int status;	   /* that we shall exit with */

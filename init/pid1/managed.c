@@ -58,7 +58,7 @@ static void take_stop(struct instance *in, const struct signalfd_siginfo *info)
 	char name[SIGNALS_NAME_SIZE];
 
 	if (in->n_stops++ == 0)
-		in->stop_signal = (int)info->ssi_signo;
+		in->end = host_end_of_signal((int)info->ssi_signo);
 	signals_name((int)info->ssi_signo, name);
 	event_with_string("signal", name);
 	event_with_i64("sender", info->ssi_pid);
@@ -72,6 +72,13 @@ static void take_stop(struct instance *in, const struct signalfd_siginfo *info)
 	/* The first two mean something: they have room of their own. */
 	(void)reap_journal_signal(in, (int)info->ssi_signo, (pid_t)info->ssi_pid, info->ssi_uid,
 				  in->n_stops <= 2);
+}
+
+/* What they mean there is for machines alone. */
+static void take_host_stop(struct instance *in, const struct signalfd_siginfo *info)
+{
+	if (host_is_first_init())
+		take_stop(in, info);
 }
 
 static void take_note(struct instance *in, const struct signalfd_siginfo *info)
@@ -90,9 +97,16 @@ static void take_dump(struct instance *in, const struct signalfd_siginfo *info)
 /* What is not here is taken from the queue and ignored. */
 static void (*const signal_actions[SIGNALS_MAX + 1])(struct instance *,
 						     const struct signalfd_siginfo *) = {
-	[SIGCHLD] = take_child, [SIGTERM] = take_stop, [SIGINT] = take_stop,
-	[SIGQUIT] = take_stop,	[SIGPWR] = take_stop,  [SIGNALS_RTMIN + 3] = take_stop,
-	[SIGHUP] = take_note,	[SIGUSR1] = take_dump,
+	[SIGCHLD] = take_child,
+	[SIGTERM] = take_stop,
+	[SIGINT] = take_stop,
+	[SIGQUIT] = take_stop,
+	[SIGPWR] = take_stop,
+	[SIGNALS_RTMIN + 3] = take_stop,
+	[SIGNALS_RTMIN + 4] = take_host_stop,
+	[SIGNALS_RTMIN + 5] = take_host_stop,
+	[SIGHUP] = take_note,
+	[SIGUSR1] = take_dump,
 };
 
 /* One read a turn: whoever floods us with signals does not keep us from the rest. */
@@ -276,6 +290,6 @@ int managed_run(const struct options *options)
 	while (in->stage != STAGE_DONE)
 		turn(in);
 	if (in->is_host)
-		host_end(in->stop_signal == SIGINT);
+		host_end(in);
 	return in->status;
 }

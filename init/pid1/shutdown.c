@@ -8,6 +8,7 @@
 
 #include "init/pid1/child.h"
 #include "init/pid1/command_rest.h"
+#include "init/pid1/detach.h"
 #include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
@@ -21,7 +22,10 @@
 #define KILL_US	     (500 * USEC_PER_MSEC)
 #define LOG_US	     (1 * USEC_PER_SEC)
 #define DUMP_US	     (5 * USEC_PER_SEC)
-#define UNMOUNT_US   (5 * USEC_PER_SEC)
+/* Long enough for disks that are slow and several that hang (detach.c). */
+#define UNMOUNT_US (60 * USEC_PER_SEC)
+/* Of a host's end, beyond the grace of TERM: all stages, and some more. */
+#define END_US (KILL_US + LOG_US + DUMP_US + UNMOUNT_US + 10 * USEC_PER_SEC)
 
 /* ---- whatever is left */
 
@@ -45,11 +49,13 @@ static void signal_known(const struct instance *in, int signal)
 	}
 }
 
-/* To all but log. As PID 1 without /proc to log too: TERM only tells it to write out what it has,
+/* To all but log and the watcher. As PID 1 without /proc to log too: TERM only tells it to write out what it has,
  * and before KILL it had the time of a stage to do so. */
 static void signal_rest(const struct instance *in, int signal)
 {
-	if (command_rest_reach(signal, in->children[ROLE_LOG].pid, NULL) == 0)
+	const pid_t except[COMMAND_REST_EXCEPT] = {in->children[ROLE_LOG].pid, in->watcher};
+
+	if (command_rest_reach(signal, except, NULL) == 0)
 		return;
 	if (in->is_pid1)
 		(void)kill(-1, signal);
@@ -59,10 +65,11 @@ static void signal_rest(const struct instance *in, int signal)
 
 static bool is_anything_left(const struct instance *in)
 {
+	const pid_t except[COMMAND_REST_EXCEPT] = {in->children[ROLE_LOG].pid, in->watcher};
 	siginfo_t info;
 	size_t count;
 
-	if (command_rest_reach(0, in->children[ROLE_LOG].pid, &count) == 0)
+	if (command_rest_reach(0, except, &count) == 0)
 		return count > 0;
 	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 ||
 	       errno != ECHILD;
@@ -126,12 +133,11 @@ static bool is_dump_written(struct instance *in)
 static void enter_unmount(struct instance *in)
 {
 	in->timers[TIMER_STAGE] = clock_now_us() + UNMOUNT_US;
-	in->is_host = host_is_first_init();
 	if (!in->is_host)
 		return;
 	pid_t pid = fork();
 	if (pid == 0) {
-		host_unmount_all();
+		detach_all();
 		_exit(0);
 	}
 	in->children[ROLE_INIT].pid = pid > 0 ? pid : 0;
@@ -186,6 +192,7 @@ void shutdown_begin(struct instance *in, int status, uint64_t grace_us)
 		return;
 	in->status = status;
 	in->grace_us = grace_us > GRACE_MIN_US ? grace_us : GRACE_MIN_US;
+	host_begin_end(in, in->grace_us + END_US);
 	enter(in, STAGE_TERM);
 }
 

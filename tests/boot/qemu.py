@@ -180,16 +180,17 @@ class Machine(harness.Process):
 
 
 class Snapshot:
-    """A machine that waits in bootload with one disk of DISK_BYTES attached."""
+    """A machine that waits in bootload with one disk of DISK_BYTES attached. modules: what lies in its
+    initramfs, and is loaded unless a boot has a /modules of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, modules=MODULES):
         self.folder, self.path = folder, f"{folder}/snapshot"
         self.initrd = f"{folder}/snapshot.cpio"
         blank = f"{folder}/blank"
         with open(f"{harness.BIN}/holdfast-initramfs", "rb") as f:
             own = f.read()
         with open(self.initrd, "wb") as f:
-            f.write(initramfs.build(kernel.find().modules, MODULES, f"{harness.APPS}/bootload",
+            f.write(initramfs.build(kernel.find().modules, modules, f"{harness.APPS}/bootload",
                                     extra=[("init.real", stat.S_IFREG | 0o755, own)]))
         with open(blank, "wb") as f:
             f.truncate(DISK_BYTES)

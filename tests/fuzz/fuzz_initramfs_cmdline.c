@@ -23,7 +23,7 @@ static void check(const struct cmdline *line)
 	require(line->root[0] && strlen(line->root) < CMDLINE_DEVICE_MAX);
 	require(!strstr(line->root, "..") || strncmp(line->root, "/dev/.", 6) != 0);
 	require(line->corruption < CORRUPTION_COUNT && line->rootfs < ROOTFS_COUNT);
-	require(line->failed_boot < FAILED_BOOT_COUNT);
+	require(line->failed_boot < MACHINE_HALT);
 	require(line->timeout_s >= 1 && line->timeout_s <= 600);
 	require(cmdline_is_verified(line) || (line->allowed & (1U << ALLOW_UNVERIFIED)));
 	require(line->corruption != CORRUPTION_EIO || (line->allowed & (1U << ALLOW_EIO)));

@@ -50,7 +50,7 @@ static void test_everything_that_can_be_said(void **state)
 	assert_int_equal(line.data_blocks, 7);
 	assert_int_equal(line.corruption, CORRUPTION_EIO);
 	assert_int_equal(line.rootfs, ROOTFS_SQUASHFS);
-	assert_int_equal(line.failed_boot, FAILED_BOOT_REBOOT);
+	assert_int_equal(line.failed_boot, MACHINE_RESTART);
 	assert_int_equal(line.timeout_s, 600);
 }
 
@@ -62,7 +62,7 @@ static void test_what_holds_when_nothing_is_said(void **state)
 	assert_int_equal(parse(NULL, GOOD, &line), 0);
 	assert_int_equal(line.corruption, CORRUPTION_PANIC);
 	assert_int_equal(line.rootfs, ROOTFS_EROFS);
-	assert_int_equal(line.failed_boot, FAILED_BOOT_POWEROFF);
+	assert_int_equal(line.failed_boot, MACHINE_POWER_OFF);
 	assert_int_equal(line.timeout_s, 30);
 	assert_string_equal(line.hash_device, "");
 	assert_true(cmdline_is_verified(&line));

@@ -1,5 +1,5 @@
 /*
- * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
+ * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c init/pid1/detach.c lib/machine.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
  *
  * The parts of managed mode that need no instance: when a death is followed by a start, what a
  * packet may be, and the last line of a process that crashes.
@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "init/pid1/channel.h"
+#include "init/pid1/detach.h"
 #include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/panic.h"
@@ -305,7 +306,7 @@ static void check_zero(int r)
 		_exit(99);
 }
 
-/* A root of our own with nothing of the machine's in it: a file system that host_unmount_all made
+/* A root of our own with nothing of the machine's in it: a file system that detach_all made
  * read-only would be read-only for everybody. */
 static void enter_own_root(void)
 {
@@ -350,12 +351,12 @@ static int end_machine(void *is_restart)
 	check_zero(chdir("/busy"));
 	if (host_is_first_init())
 		_exit(98);
-	host_unmount_all();
+	detach_all();
 	check_mounts("root proc busy ");
 	if (open("file", O_CREAT | O_WRONLY, 0600) >= 0 || errno != EROFS)
 		_exit(97);
-	host_end(is_restart != NULL);
-	_exit(96);
+	const struct instance in = {.end = is_restart ? MACHINE_RESTART : MACHINE_POWER_OFF};
+	host_end(&in);
 }
 
 static void test_the_end_of_a_machine(void **state)

@@ -1,0 +1,176 @@
+/*
+ * A service on a virtual machine whose end is looked at. Words are done one after the other:
+ *
+ *   signal NUMBER     to PID 1
+ *   exit STATUS       of this process
+ *   wait              for ever
+ *   say WORD
+ *   stack             ext4 on a mapped device on a loop device on a file in memory; a file of that on
+ *                     a loop device, with another ext4: what only goes from the top
+ *   freeze            the mapped device takes nothing any more, while much is still to be written
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <linux/dm-ioctl.h>
+#include <linux/loop.h>
+
+#define IMAGE  "/usr/share/lower.img" /* holds upper.img */
+#define LOWER  "/run/lower"
+#define UPPER  "/run/upper"
+#define MAPPED "stacked"
+
+static void check(const char *what, int result)
+{
+	if (result >= 0)
+		return;
+	(void)printf("failed %s: %s\n", what, strerror(errno));
+	_exit(9);
+}
+
+static void copy(const char *to)
+{
+	struct stat st;
+	int in = open(IMAGE, O_RDONLY), out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	check("open", in < 0 ? in : out);
+	check("stat", fstat(in, &st));
+	for (off_t at = 0; at < st.st_size;)
+		check("copy", (int)sendfile(out, in, &at, (size_t)(st.st_size - at)));
+	(void)close(in);
+	(void)close(out);
+}
+
+static void attach(const char *device, const char *file)
+{
+	int loop = open(device, O_RDWR), fd = open(file, O_RDWR);
+
+	check(device, loop < 0 ? loop : fd);
+	check("LOOP_SET_FD", ioctl(loop, (int)LOOP_SET_FD, fd));
+	(void)close(loop);
+	(void)close(fd);
+}
+
+struct request {
+	struct dm_ioctl head;
+	struct dm_target_spec target;
+	char parameters[64];
+};
+
+static void ask_mapper(const char *what, unsigned long command, struct request *request,
+		       uint32_t flags)
+{
+	int control = open("/dev/mapper/control", O_RDWR);
+
+	check("control", control);
+	request->head = (struct dm_ioctl){
+		.version = {4, 0, 0},
+		.data_size = sizeof(*request),
+		.data_start = offsetof(struct request, target),
+		.flags = flags,
+		.target_count = command == DM_TABLE_LOAD,
+	};
+	(void)snprintf(request->head.name, sizeof(request->head.name), MAPPED);
+	check(what, ioctl(control, (int)command, request));
+	(void)close(control);
+}
+
+/* A table of one line: all of the device below, as it is. */
+static unsigned map(const char *device, uint64_t sectors)
+{
+	struct request request = {0};
+
+	ask_mapper("DM_DEV_CREATE", DM_DEV_CREATE, &request, 0);
+	unsigned number = (unsigned)request.head.dev & 0xff;
+	request.target = (struct dm_target_spec){.length = sectors, .target_type = "linear"};
+	(void)snprintf(request.parameters, sizeof(request.parameters), "%s 0", device);
+	ask_mapper("DM_TABLE_LOAD", DM_TABLE_LOAD, &request, 0);
+	ask_mapper("resume", DM_DEV_SUSPEND, &request, 0);
+	return number;
+}
+
+static void stack(void)
+{
+	struct stat st;
+	char mapped[32];
+
+	check(IMAGE, stat(IMAGE, &st));
+	copy("/run/image");
+	attach("/dev/loop0", "/run/image");
+	(void)snprintf(mapped, sizeof(mapped), "/dev/dm-%u",
+		       map("/dev/loop0", (uint64_t)st.st_size / 512));
+	check("mkdir lower", mkdir(LOWER, 0755));
+	check("mkdir upper", mkdir(UPPER, 0755));
+	check("mount lower", mount(mapped, LOWER, "ext4", 0, NULL));
+	attach("/dev/loop1", LOWER "/upper.img");
+	check("mount upper", mount("/dev/loop1", UPPER, "ext4", 0, NULL));
+}
+
+static void freeze(void)
+{
+	static const char bytes[65536];
+	struct request request = {0};
+	int fd = open(LOWER "/unwritten", O_WRONLY | O_CREAT, 0600);
+
+	check("unwritten", fd);
+	check("write", (int)write(fd, bytes, sizeof(bytes)));
+	(void)close(fd);
+	ask_mapper("suspend", DM_DEV_SUSPEND, &request,
+		   DM_SUSPEND_FLAG | DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG);
+}
+
+static void wait_for_ever(void)
+{
+	for (;;)
+		(void)pause();
+}
+
+static void send(const char *number)
+{
+	check("kill", kill(1, atoi(number)));
+}
+
+static void leave(const char *status)
+{
+	_exit(atoi(status));
+}
+
+static void say(const char *word)
+{
+	(void)puts(word);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct {
+		const char *word;
+		void (*run)(void);
+		void (*run_with)(const char *);
+	} words[] = {
+		{"stack", stack, NULL}, {"freeze", freeze, NULL}, {"wait", wait_for_ever, NULL},
+		{"signal", NULL, send}, {"exit", NULL, leave},	  {"say", NULL, say},
+	};
+
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
+	for (int i = 1; i < argc; i++) {
+		size_t n = 0;
+		while (n < sizeof(words) / sizeof(words[0]) && strcmp(words[n].word, argv[i]) != 0)
+			n++;
+		if (n == sizeof(words) / sizeof(words[0]) || (words[n].run_with && i + 1 == argc))
+			return 64;
+		if (words[n].run)
+			words[n].run();
+		else
+			words[n].run_with(argv[++i]);
+	}
+}

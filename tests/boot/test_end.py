@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""How a machine ends: by whom it was asked, in which order, and whatever hangs."""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import qemu
+from qemu import harness
+import instance
+
+POWER_OFF, RESTART, HALT = "reboot: Power down", "reboot: Restarting system", "reboot: System halted"
+MODULES = (*qemu.MODULES, "loop")
+
+
+def make_image(folder):
+    """An ext4 with another one in a file."""
+    os.makedirs(f"{folder}/lower")
+    for source, path, size in ((None, "lower/upper.img", "512k"), ("lower", "lower.img", "3m")):
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", f"{folder}/{path}", size,
+                        *(["-d", f"{folder}/{source}"] if source else [])], check=True,
+                       stdout=subprocess.DEVNULL)
+    return f"{folder}/lower.img"
+
+
+class Shared:
+    """What all tests use and none changes: made once. A disk for each list of words is made where it
+    is asked for."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="holdfast-test-")
+        self.image = make_image(f"{self.dir}/image")
+        self.snapshot = qemu.Snapshot(self.dir, MODULES)
+
+
+SHARED = []
+
+
+def setUpModule():
+    SHARED.append(Shared())
+
+
+def tearDownModule():
+    shutil.rmtree(SHARED.pop().dir)
+
+
+class Case(qemu.Case):
+
+    n_disks = 0
+
+    def make_disk(self, words, conf="", service=""):
+        """A root with one service that does these words."""
+        self.n_disks += 1
+        tree = f"{self.dir}/tree{self.n_disks}"
+        os.makedirs(tree)
+        root = instance.make_tree(tree, harness.BIN, apps=("bootend",))
+        os.makedirs(f"{root}/usr/share", exist_ok=True)
+        shutil.copy(SHARED[0].image, f"{root}/usr/share")
+        for path, text in (
+                ("holdfast.conf", f"[Holdfast]\nUnits=app.service\nLogFormat=json\n{conf}\n[Health]\nListen=\n"),
+                ("units/app.service", f"[Service]\nExecStart=/usr/bin/bootend {words}\n{service}\n"
+                                      "[X-Holdfast]\nEssential=yes\n")):
+            with open(f"{root}/etc/holdfast/{path}", "w", encoding="utf-8") as f:
+                f.write(text)
+        return qemu.Disk(f"{self.dir}/disk{self.n_disks}", root)
+
+    def boot(self, words, conf="", service=""):
+        disk = self.make_disk(words, conf, service)
+        return self.restored(SHARED[0].snapshot, disk.path, disk.words())
+
+    def assert_end(self, machine, event, *said):
+        """It ended with the word of the kernel, and holdfast had said why."""
+        text = machine.wait_off()
+        self.assertIn(event, text)
+        for part in said:
+            self.assertIn(part, text)
+        self.assertNotIn("Kernel panic", text)
+        self.assertNotIn("end-forced", text)
+        return text
+
+
+class Asked(Case):
+
+    def test_signals_say_what_becomes_of_the_machine(self):
+        for number, end, said in ((15, POWER_OFF, "the machine powers off"),
+                                  (2, RESTART, "the machine restarts"),
+                                  (38, POWER_OFF, "the machine powers off"),
+                                  (39, RESTART, "the machine restarts")):
+            with self.subTest(number):
+                self.assert_end(self.boot(f"signal {number} wait"), end, said, "stopping: ")
+
+    def test_halt(self):
+        machine = self.boot("signal 37 wait")
+        machine.wait_for(HALT, qemu.DEADLINE)
+        self.assertIn("the machine halts", machine.text)
+
+
+class FileSystems(Case):
+
+    def test_what_lies_on_another_goes_first(self):
+        text = self.assert_end(self.boot("stack signal 15 wait"), POWER_OFF, '"event":"detached"')
+        self.assertIn('"loops":2,"mapped":1', text)
+        for left in ("mount-left", "device-left", "hangs"):
+            self.assertNotIn(left, text)
+
+    def test_a_disk_that_takes_nothing_any_more_keeps_nobody(self):
+        text = self.assert_end(self.boot("stack freeze signal 39 wait"), RESTART, "sync-hangs",
+                               "detach-hangs", "mount-left", '"event":"detached"')
+        self.assertNotIn("end-deadline", text)
+
+
+if __name__ == "__main__":
+    harness.main()
