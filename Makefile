@@ -153,10 +153,13 @@ $(foreach f,release crash,$(B)/$(f)/bin/$(REMOTE_PROGRAM)): %: $(B)/host/bin/$(R
 
 # ---------------------------------------------------------------- tests
 
+# What a line "TESTS: lib/a.c units/%.c" in that file names: % stands for all, as * would end a comment.
+tested_sources = $(foreach s,$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' $(1)),$(wildcard $(subst %,*,$(s))))
+
 # tests/unit/test_x.c names what it links beside cmocka in a line "TESTS: lib/a.c lib/b.c".
 UNIT_TESTS := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 define unit_test_rules
-$(1)_SRCS := tests/unit/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/unit/$(1).c)
+$(1)_SRCS := tests/unit/$(1).c $$(call tested_sources,tests/unit/$(1).c)
 $(1)_FLAGS := $$(shell sed -n 's,^.*LDFLAGS: *\([^*]*\).*,\1,p' tests/unit/$(1).c)
 $(B)/asan/tests/$(1): $$($(1)_SRCS:%.c=$(B)/asan/%.o)
 	@mkdir -p $$(@D)
@@ -167,7 +170,7 @@ $(foreach t,$(UNIT_TESTS),$(eval $(call unit_test_rules,$(t))))
 # tests/fuzz/fuzz_x.c likewise; its corpus is tests/fuzz/corpus/x, replayed by make check.
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 define fuzz_rules
-$(1)_SRCS := tests/fuzz/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/fuzz/$(1).c)
+$(1)_SRCS := tests/fuzz/$(1).c $$(call tested_sources,tests/fuzz/$(1).c)
 $(1)_FLAGS := $$(shell sed -n 's,^.*LDFLAGS: *\([^*]*\).*,\1,p' tests/fuzz/$(1).c)
 $(B)/fuzz/bin/$(1): $$($(1)_SRCS:%.c=$(B)/fuzz/%.o)
 	@mkdir -p $$(@D)
@@ -181,7 +184,7 @@ $(foreach t,$(FUZZERS),$(eval $(call fuzz_rules,$(t))))
 APPS := $(patsubst tests/apps/%.c,%,$(wildcard tests/apps/*.c))
 HOST_APPS := $(patsubst tests/apps/%.c,%,$(shell grep -l '^/\* LIBS: ' tests/apps/*.c))
 define app_rules
-app_$(1)_SRCS := tests/apps/$(1).c $$(shell sed -n 's,^.*TESTS: *\([^*]*\).*,\1,p' tests/apps/$(1).c)
+app_$(1)_SRCS := tests/apps/$(1).c $$(call tested_sources,tests/apps/$(1).c)
 app_$(1)_LIBS := $$(shell sed -n 's,^/\* LIBS: *\([^*]*\).*,\1,p' tests/apps/$(1).c)
 app_$(1)_AS := $(if $(filter $(1),$(HOST_APPS)),host,release)
 $(B)/release/apps/$(1): $$(app_$(1)_SRCS:%.c=$(B)/$$(app_$(1)_AS)/%.o)

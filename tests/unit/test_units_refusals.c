@@ -1,4 +1,4 @@
-/* TESTS: units/arena.c units/check.c units/compile.c units/condition.c units/conf.c units/conf_secrets.c units/conf_host.c units/conf_network.c units/directive.c units/environment.c units/graph.c units/host.c units/identity.c units/lex.c units/listen.c units/load.c units/main_unit.c units/names.c units/parse_condition.c units/parse_execution.c units/parse_holdfast.c units/parse_secret.c units/reference.c units/parse_service.c units/parse_socket.c units/parse_template.c units/programs.c units/report.c units/resolve.c units/schema.c units/shells.c units/source.c units/specifier.c units/templates.c units/tmpfiles.c units/users.c units/values.c units/words.c units/writer.c lib/plan.c lib/resolvconf.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
+/* TESTS: units/%.c lib/plan.c lib/resolvconf.c lib/template.c lib/trust.c lib/walk.c lib/json.c lib/str.c lib/fd.c lib/io.c lib/sys.c lib/clock.c lib/signals.c */
 /* What units and holdfast.conf are refused for, or warned of, each by its file, line and column. */
 #include <setjmp.h>
 #include <stdarg.h>
