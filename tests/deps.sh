@@ -22,9 +22,9 @@ case ${1-} in run | image | machine) ;; *) packages+=(
 	tini dumb-init catatonit s6 nginx-common
 	podman crun uidmap busybox-static dhcpcd-base
 	qemu-system-x86 ovmf erofs-utils cryptsetup-bin e2fsprogs lz4
-	prometheus packer
+	prometheus packer osslsigncode
 ) ;; esac
-[ "${1-}" = bench ] && packages+=(awscli nginx-light wrk)
+[ "${1-}" = bench ] && packages+=(awscli nginx-light wrk mmdebstrap)
 missing=()
 for p in "${packages[@]}"; do
 	dpkg-query -W -f='${Status}' "$p" 2>/dev/null | grep -q '^install ok installed$' || missing+=("$p")

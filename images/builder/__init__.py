@@ -6,6 +6,7 @@
     audit       what no image may have
     filesystem  the root as squashfs or erofs, and the hash tree over it
     boot        kernel, initramfs and command line as one EFI program
+    sign        that program's signature, for Secure Boot
     disk        GPT, EFI system partition, root and hash tree
     oci         the root for container runtimes
     record      what is in it: SPDX document and manifest

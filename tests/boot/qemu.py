@@ -33,9 +33,9 @@ SALT = "aa55"
 
 
 class Disk:
-    """A root file system with its hash tree behind it, as one image file."""
+    """A root file system with its hash tree behind it, as one image file (size None: as long as that)."""
 
-    def __init__(self, path, tree, kind="erofs", has_superblock=True):
+    def __init__(self, path, tree, kind="erofs", has_superblock=True, size=DISK_BYTES):
         self.path, self.kind, self.has_superblock = path, kind, has_superblock
         self._make_root(tree)
         self.blocks = -(-os.path.getsize(path) // BLOCK)
@@ -43,7 +43,8 @@ class Disk:
         os.truncate(path, self.hash_offset)
         self.root_hash = self._format()
         self.end = os.path.getsize(path)
-        os.truncate(path, DISK_BYTES)
+        if size is not None:
+            os.truncate(path, size)
 
     def _make_root(self, tree):
         command = {
@@ -90,9 +91,9 @@ def damage(path, offset, size=64):
 
 class Machine(harness.Process):
     """One QEMU. Its serial line is the output; close() ends it. drive: options of its disks, each
-    behind a comma."""
+    behind a comma; more: options of QEMU."""
 
-    def __init__(self, folder, initrd, disks=(), append="", incoming=None, drive=""):
+    def __init__(self, folder, initrd, disks=(), append="", incoming=None, drive="", more=()):
         self.monitor_path = f"{folder}/qmp"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.monitor_path)
@@ -104,6 +105,7 @@ class Machine(harness.Process):
         for n, disk in enumerate(disks):
             command += ["-drive", f"file={disk},if=none,id=d{n},format=raw,readonly=on{drive}",
                         "-device", f"virtio-blk-device,drive=d{n}"]
+        command += more
         if incoming:
             command += ["-incoming", f"exec:cat {incoming}"]
         super().__init__(command, stdin=subprocess.PIPE)

@@ -2,6 +2,7 @@
 """The demo's disk as `make run QEMU=1` boots it: UEFI firmware, the unified kernel image, the initramfs,
 the proven root, holdfast, its units with their secret, asked from outside, and a clean end."""
 import json
+import mmap
 import os
 import re
 import signal
@@ -12,7 +13,9 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
+import qemu
 
+KEYS = "/usr/share/ovmf"  # Debian's, which everybody has
 DEADLINE = 240  # firmware, kernel and image without KVM, on a machine that does much else
 
 
@@ -58,6 +61,30 @@ class Disk(harness.Case):
         self.assertEqual(done.returncode, 0, done.stdout)
         self.assertIn("/health -> 200", done.stdout)
         self.assertIn("the machine is off", done.stdout)
+
+    def test_secure_boot_runs_what_is_signed_and_nothing_else(self):
+        self.write("passphrase", "snakeoil\n")
+        done = subprocess.run(
+            [f"{harness.ROOT}/images/build", "--only", "disk", "--to", f"{self.dir}/to",
+             "--sign-key", f"{KEYS}/PkKek-1-snakeoil.key", "--sign-passphrase", f"{self.dir}/passphrase",
+             "--sign-certificate", f"{KEYS}/PkKek-1-snakeoil.pem"], check=False, text=True,
+            capture_output=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        # Its signature is good until a bit of the initramfs changes, which names the root's hash.
+        signed = f"{self.dir}/to/demo.raw"
+        with open(signed, "rb") as f, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            at = content.find(b"holdfast.roothash=") + len(b"holdfast.roothash=")
+        run = self.start_secure(signed, "--seconds", "0.1")
+        self.assertEqual(run.wait(DEADLINE), 0, run.text)
+        self.assert_in_order(run.text, "Secure boot enabled", "read-only and proven by its root hash", "/health -> 200")
+        qemu.damage(signed, at, 1)
+        for disk in (signed, f"{harness.ROOT}/build/image/demo.raw"):
+            with self.subTest(disk), self.start_secure(disk) as refused:
+                refused.wait_for("Access Denied", deadline=DEADLINE)
+
+    def start_secure(self, disk, *options):
+        return self.start(f"{harness.ROOT}/images/machine", "--disk", disk, *options, "--secure-boot",
+                          "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd")
 
 
 if __name__ == "__main__":
