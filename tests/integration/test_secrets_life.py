@@ -252,6 +252,17 @@ class SecretsLife(instance.Case):
         # All of them in one quarter of the time comes once in 300,000 runs.
         self.assertGreater(waits[-1] - waits[0], 0.5, waits)
 
+    def test_changes_that_wait_are_one_and_a_start_in_between_has_the_last(self):
+        ref, _ = self.script("value=one next=1", "value=two changed next=1", "value=three changed")
+        whole = self.start({"web.service": self.unit(f"Secret=A {ref}", "OnChange=restart", service="Restart=on-failure\nRestartSec=10ms\n")},
+                           conf="[Secrets]\nChangeSplaySec=1h\n")
+        harness.wait_until(lambda: whole.read().count('"secrets-changed"') == 2, "two changes")
+        self.assertEqual(self.notes(), ["web start one"])
+        os.kill(self.main_pid(whole), signal.SIGKILL)
+        self.wait_notes("web start three")
+        self.assertEqual(whole.stop(), 0)
+        self.assertEqual(self.notes("web start"), ["web start one", "web start three"])
+
     def test_one_after_the_other(self):
         """Two units whose secrets change at once: the second goes down when the first is up again."""
         refs = [self.script("value=one next=1", "value=two changed", name=name)[0] for name in "ab"]

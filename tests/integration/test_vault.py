@@ -159,6 +159,7 @@ class Reading(VaultCase):
         self.vault.put("secret", "app", {"k": "v"})
         plain = self.server(plain=True, certificate=None)
         for location in (f"{plain.address}/v1/auth/token/lookup-self", f"{self.vault.address}/v1/other/path",
+                         f"{self.vault.address}/v1/auth/token/lookup-evil",
                          "/v1/auth/token/lookup-self", "https://user@127.0.0.1/v1/auth/token/lookup-self",
                          f"{self.vault.address}/v1/auth/token/lookup-self?x=1", "ftp://127.0.0.1/"):
             standby = self.server()
