@@ -115,6 +115,7 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 			return false;
 	}
 	return list_fits(plan, unit->environment, header->sections[PLAN_STRINGS].count) &&
+	       list_fits(plan, unit->resources, header->sections[PLAN_STRINGS].count) &&
 	       list_fits(plan, unit->groups, UINT64_MAX) &&
 	       range_fits(plan, unit->statuses, PLAN_STATUSES) &&
 	       range_fits(plan, unit->limits, PLAN_LIMITS) &&

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC	 UINT64_C(0x6e616c706668)
-#define PLAN_VERSION	 3
+#define PLAN_VERSION	 4
 #define PLAN_UNITS_MAX	 4096
 #define PLAN_NO_UNIT	 UINT32_MAX
 #define PLAN_INFINITY_US UINT64_MAX
@@ -308,6 +308,8 @@ struct plan_unit {
 	uint32_t umask;
 	int32_t oom_score_adjust, nice;
 	struct plan_range limits; /* those that are set */
+	/* FILE=VALUE, each for a file of its cgroup, to be written as it is */
+	struct plan_list resources;
 	uint64_t ambient_capabilities, bounding_capabilities;
 	uint32_t pdeath_signal;
 	uint32_t reserved2;

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -12,13 +13,15 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/proc.h"
 #include "lib/str.h"
 
-#define DEPTH_MAX  8  /* of cgroups that a service made below its own */
-#define ROUNDS_MAX 16 /* a process that forks faster than we look */
+#define RESOURCE_FILE_MAX 32
+#define DEPTH_MAX	  8  /* of cgroups that a service made below its own */
+#define ROUNDS_MAX	  16 /* a process that forks faster than we look */
 
 struct process {
 	int32_t pid, parent, session;
@@ -58,6 +61,37 @@ static int open_directory(int dirfd, const char *name)
 	return fd < 0 ? -errno : fd;
 }
 
+/* entry: FILE=VALUE. */
+static void set_resource(const struct spawner *spawner, uint32_t unit, int fd, const char *entry)
+{
+	char file[RESOURCE_FILE_MAX];
+	const char *value = strchr(entry, '=');
+	size_t length = value ? (size_t)(value - entry) : sizeof(file);
+
+	if (length >= sizeof(file))
+		return;
+	memcpy(file, entry, length);
+	file[length] = '\0';
+	int r = io_write_file(fd, file, value + 1);
+	if (r == 0)
+		return;
+	event_with_string("resource", file);
+	event_emit(EVENT_WARNING, "resource-unlimited", plan_unit_name(spawner->plan, unit),
+		   "%s cannot be set to %s: %s", file, value + 1,
+		   r == -ENOENT ? "the cgroup has not that controller" : strerror(-r));
+}
+
+/* At each start, so that one that its predecessor had changed, or a supervisor had died before, is
+ * set again. */
+static void set_resources(const struct spawner *spawner, uint32_t unit, int fd)
+{
+	struct plan_list list = plan_unit(spawner->plan, unit)->resources;
+
+	for (uint32_t i = 0; fd >= 0 && i < list.count; i++)
+		set_resource(spawner, unit, fd,
+			     plan_string(spawner->plan, plan_list_get(spawner->plan, list, i)));
+}
+
 int cgroup_open(const struct spawner *spawner, uint32_t unit)
 {
 	const char *name = plan_unit_name(spawner->plan, unit);
@@ -65,11 +99,27 @@ int cgroup_open(const struct spawner *spawner, uint32_t unit)
 	if (spawner->cgroup_fd < 0)
 		return -EBADF;
 	int fd = open_directory(spawner->cgroup_fd, name);
-	if (fd != -ENOENT)
-		return fd;
-	if (mkdirat(spawner->cgroup_fd, name, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	return open_directory(spawner->cgroup_fd, name);
+	if (fd == -ENOENT) {
+		if (mkdirat(spawner->cgroup_fd, name, 0755) < 0 && errno != EEXIST)
+			return -errno;
+		fd = open_directory(spawner->cgroup_fd, name);
+	}
+	set_resources(spawner, unit, fd);
+	return fd;
+}
+
+bool cgroup_has_oom_kill(const struct spawner *spawner, uint32_t unit)
+{
+	static const char key[] = "\noom_kill ";
+	char path[PATH_MAX], text[512] = "\n";
+
+	if (spawner->cgroup_fd < 0)
+		return false;
+	(void)snprintf(path, sizeof(path), "%s/memory.events", plan_unit_name(spawner->plan, unit));
+	if (io_read_file(spawner->cgroup_fd, path, text + 1, sizeof(text) - 1) < 0)
+		return false;
+	const char *at = strstr(text, key);
+	return at && at[strlen(key)] != '0';
 }
 
 static DIR *list_directory(int fd)

@@ -21,8 +21,12 @@ enum kill_who {
 };
 
 /* The unit's directory below our subtree, made if need be: an fd owned by the caller, -EBADF where
- * there are no cgroups, or -errno. */
+ * there are no cgroups, or -errno. What the unit may take of the machine is written into it; what the
+ * kernel does not take of that is said, and is no error. */
 int cgroup_open(const struct spawner *spawner, uint32_t unit);
+/* Whether the kernel has killed any of its processes for the unit's memory, since its cgroup was made
+ * for this run (memory.events). */
+bool cgroup_has_oom_kill(const struct spawner *spawner, uint32_t unit);
 void cgroup_remove(const struct spawner *spawner, uint32_t unit);
 
 /*

@@ -15,6 +15,7 @@
 #include "lib/io.h"
 #include "lib/proc.h"
 #include "lib/sys.h"
+#include "supervisor/cgroup.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
 #include "supervisor/life.h"
@@ -67,12 +68,20 @@ static enum unit_event command_event(const struct manager *m, uint32_t unit,
 	return (enum unit_event)work_after_commands(m, unit, record);
 }
 
+/* Of which the kernel may have been the reason, and not we. */
+static bool is_kill(const struct journal_entry *entry, enum unit_result result)
+{
+	return result == RESULT_SIGNAL && entry->status == SIGKILL;
+}
+
 static void apply_main_exit(struct manager *m, const struct journal_entry *entry,
 			    struct board_unit *record)
 {
 	const struct plan_unit *plan = plan_unit(&m->plan, entry->unit);
 	enum unit_result result = outcome_of_exit(plan, plan_unit_statuses(&m->plan, plan),
 						  entry->code, entry->status);
+	if (is_kill(entry, result) && cgroup_has_oom_kill(&m->spawner, entry->unit))
+		result = RESULT_OOM_KILL;
 	const struct plan_exec *exec = work_current_command(m, entry->unit, record);
 	bool is_step = record->state == UNIT_START && plan->type == SERVICE_ONESHOT;
 

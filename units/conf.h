@@ -16,5 +16,7 @@ void conf_apply_secrets(const struct parse *parse);
 const char *conf_secret_setting(const struct units *units, const char *name);
 /* A key of [Sysctl] (units/conf_host.c). */
 void conf_apply_sysctl(const struct parse *parse);
+/* [Modules] Load= (units/conf_host.c): struct modules. */
+void conf_parse_module(const struct parse *parse, void *target);
 /* A key of [Network] (units/conf_network.c). */
 void conf_apply_network(const struct parse *parse);

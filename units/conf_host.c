@@ -11,8 +11,9 @@
 #include "units/conf.h"
 #include "units/directive.h"
 
-#define VALUE_MAX  1024
-#define NAME_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
+#define VALUE_MAX	   1024
+#define MODULE_NAME_LENGTH 55 /* the kernel's MODULE_NAME_LEN */
+#define NAME_CHARS	   "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 
 static void swap_separators(char *name)
 {
@@ -61,6 +62,65 @@ static void keep(struct units *units, const char *path, const char *value, struc
 		}
 	}
 	settings_add(&units->arena, list, line, at);
+}
+
+const char *const units_lockdown_names[LOCKDOWN_COUNT] = {
+	[LOCKDOWN_NONE] = "none",
+	[LOCKDOWN_INTEGRITY] = "integrity",
+	[LOCKDOWN_CONFIDENTIALITY] = "confidentiality",
+};
+
+/* As the kernel tells modules apart: "-" and "_" are one character. */
+static bool is_same_module(const char *a, const char *b)
+{
+	for (; *a && (*a == '-' ? '_' : *a) == (*b == '-' ? '_' : *b); a++, b++)
+		;
+	return !*a && !*b;
+}
+
+static bool is_given(const struct modules *list, const char *name)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (is_same_module(list->items[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+static bool is_module_name(const char *name)
+{
+	return *name && strlen(name) <= MODULE_NAME_LENGTH &&
+	       strspn(name, NAME_CHARS) == strlen(name) && !strchr(name, '.');
+}
+
+/* "-NAME PARAMETER=VALUE …" */
+void conf_parse_module(const struct parse *parse, void *target)
+{
+	struct modules *list = target;
+	char *name = arena_string(&parse->units->arena, parse->value);
+	bool is_optional = *name == '-';
+
+	if (!*name) {
+		list->count = 0;
+		return;
+	}
+	name += is_optional;
+	size_t length = strcspn(name, " \t");
+	const char *parameters = name + length + strspn(name + length, " \t");
+	name[length] = '\0';
+	if (!is_module_name(name) || (*parameters && !is_value(parameters)))
+		parse_error(parse, 0,
+			    "\"%s\": expected the name of a kernel module and its parameters",
+			    parse->value);
+	else if (is_given(list, name))
+		parse_error(parse, 0, "%s is given twice: one line with all its parameters", name);
+	else
+		*LIST_ADD(&parse->units->arena, list) =
+			(struct units_module){.name = name,
+					      .parameters = parameters,
+					      .is_optional = is_optional,
+					      .file = parse->item->at.file,
+					      .line = parse->item->at.line};
 }
 
 void conf_apply_sysctl(const struct parse *parse)

@@ -38,6 +38,14 @@ void parse_dynamic_user(const struct parse *parse, void *target); /* bool */
 bool parse_scratch_options(const struct parse *parse, const char *options, size_t offset,
 			   struct scratch *ret_scratch);
 
+/* parse_resource.c */
+void parse_memory(const struct parse *parse, void *target);	/* const char *: NULL, text */
+void parse_tasks(const struct parse *parse, void *target);	/* the same */
+void parse_weight(const struct parse *parse, void *target);	/* the same */
+void parse_oom_policy(const struct parse *parse, void *target); /* the same */
+void parse_cpu_quota(const struct parse *parse, void *target);	/* uint32_t: percent, 0 none */
+void parse_cpu_period(const struct parse *parse, void *target); /* uint32_t: us, 0 default */
+
 /* parse_condition.c; data: its row */
 void parse_condition(const struct parse *parse, void *target); /* struct conditions */
 

@@ -39,6 +39,10 @@
 	{                                                                            \
 		"Service", key, parse_limit, FIELD(limits[resource]), resource, NULL \
 	}
+#define RESOURCE(key, parser, resource)                                     \
+	{                                                                   \
+		"Service", key, parser, FIELD(resources[resource]), 0, NULL \
+	}
 #define FOLDER(key, type)                                                                         \
 	{"Service", key "Directory", parse_directories, FIELD(directories[type]), 0, NULL},       \
 	{                                                                                         \
@@ -141,6 +145,17 @@ static const struct directive directives[] = {
 	 UNIT_AMBIENT, NULL},
 	{"Service", "CapabilityBoundingSet", parse_capabilities, PLAN(bounding_capabilities),
 	 UNIT_BOUNDING, NULL},
+	RESOURCE("MemoryMin", parse_memory, RESOURCE_MEMORY_MIN),
+	RESOURCE("MemoryLow", parse_memory, RESOURCE_MEMORY_LOW),
+	RESOURCE("MemoryHigh", parse_memory, RESOURCE_MEMORY_HIGH),
+	RESOURCE("MemoryMax", parse_memory, RESOURCE_MEMORY_MAX),
+	RESOURCE("MemorySwapMax", parse_memory, RESOURCE_MEMORY_SWAP_MAX),
+	RESOURCE("OOMPolicy", parse_oom_policy, RESOURCE_MEMORY_OOM_GROUP),
+	RESOURCE("TasksMax", parse_tasks, RESOURCE_PIDS_MAX),
+	RESOURCE("CPUWeight", parse_weight, RESOURCE_CPU_WEIGHT),
+	RESOURCE("IOWeight", parse_weight, RESOURCE_IO_WEIGHT),
+	{"Service", "CPUQuota", parse_cpu_quota, FIELD(cpu_percent), 0, NULL},
+	{"Service", "CPUQuotaPeriodSec", parse_cpu_period, FIELD(cpu_period_us), 0, NULL},
 	LIMIT("LimitCPU", RLIMIT_CPU),
 	LIMIT("LimitFSIZE", RLIMIT_FSIZE),
 	LIMIT("LimitDATA", RLIMIT_DATA),
@@ -220,7 +235,7 @@ static const struct known {
 	 "PropagatesStopTo StopPropagatedFrom JoinsNamespaceOf StopWhenUnneeded JobTimeoutSec "
 	 "JobRunningTimeoutSec JobTimeoutAction StartLimitAction"},
 	{"Service", SCHEMA_HARMLESS,
-	 "GuessMainPID Slice Delegate DelegateSubgroup OOMPolicy IOSchedulingClass IOSchedulingPriority "
+	 "GuessMainPID Slice Delegate DelegateSubgroup IOSchedulingClass IOSchedulingPriority "
 	 "TTYPath TTYReset TTYVHangup TTYVTDisallocate TTYRows TTYColumns SyslogIdentifier SyslogFacility "
 	 "SyslogLevel SyslogLevelPrefix UtmpIdentifier UtmpMode TimeoutCleanSec CPUAccounting "
 	 "MemoryAccounting IOAccounting BlockIOAccounting TasksAccounting IPAccounting RebootArgument "
@@ -237,12 +252,12 @@ static const struct known {
 	 "BindReadOnlyPaths NetworkNamespacePath IPCNamespacePath Personality SetCredential "
 	 "SetCredentialEncrypted LoadCredentialEncrypted ImportCredential PAMName RemoveIPC KeyringMode "
 	 "MountFlags SetLoginEnvironment AllowedCPUs StartupAllowedCPUs AllowedMemoryNodes "
-	 "StartupAllowedMemoryNodes CPUWeight StartupCPUWeight CPUShares StartupCPUShares CPUQuota "
-	 "CPUQuotaPeriodSec MemoryMin DefaultMemoryMin DefaultMemoryLow MemoryLow MemoryHigh MemoryMax "
-	 "MemorySwapMax MemoryZSwapMax MemoryLimit IOWeight StartupIOWeight IODeviceWeight "
+	 "StartupAllowedMemoryNodes StartupCPUWeight CPUShares StartupCPUShares "
+	 "DefaultMemoryMin DefaultMemoryLow "
+	 "MemoryZSwapMax MemoryLimit StartupIOWeight IODeviceWeight "
 	 "IOReadBandwidthMax IOWriteBandwidthMax IOReadIOPSMax IOWriteIOPSMax IODeviceLatencyTargetSec "
 	 "BlockIOWeight StartupBlockIOWeight BlockIODeviceWeight BlockIOReadBandwidth "
-	 "BlockIOWriteBandwidth TasksMax DisableControllers ManagedOOMSwap ManagedOOMMemoryPressure "
+	 "BlockIOWriteBandwidth DisableControllers ManagedOOMSwap ManagedOOMMemoryPressure "
 	 "ManagedOOMMemoryPressureLimit ManagedOOMPreference BPFProgram MemoryPressureWatch "
 	 "MemoryPressureThresholdSec NFTSet"},
 	{"Service", SCHEMA_NOT_ENFORCED,

@@ -99,6 +99,18 @@ struct units_network {
 	const char *const *dns, *const *search; /* NULL-ended */
 };
 
+/* [Modules] Load=. */
+struct units_module {
+	const char *name, *parameters; /* "" for none */
+	bool is_optional;	       /* "-" before it */
+	const char *file;
+	uint32_t line;
+};
+
+/* The levels of the kernel's lockdown, from weak to strong. */
+enum units_lockdown { LOCKDOWN_NONE, LOCKDOWN_INTEGRITY, LOCKDOWN_CONFIDENTIALITY, LOCKDOWN_COUNT };
+extern const char *const units_lockdown_names[LOCKDOWN_COUNT]; /* the kernel's words */
+
 struct units_conf {
 	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
 	bool shells_must_be_refused; /* Shells= */
@@ -108,6 +120,9 @@ struct units_conf {
 	const char *const
 		*secret_settings;   /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
 	const char *const *sysctls; /* [Sysctl] as PATH=VALUE below /proc/sys; NULL-ended */
+	const struct units_module *modules;
+	size_t n_modules;
+	enum units_lockdown lockdown;
 	struct units_network network;
 	const char *const
 		*config_lines; /* "Section.Key=value" as understood, for the dump; no value

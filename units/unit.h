@@ -102,6 +102,20 @@ struct listeners {
 	size_t count, capacity;
 };
 
+/* The files of a unit's cgroup that a value is written to as it is. */
+enum resource {
+	RESOURCE_MEMORY_MIN,
+	RESOURCE_MEMORY_LOW,
+	RESOURCE_MEMORY_HIGH,
+	RESOURCE_MEMORY_MAX,
+	RESOURCE_MEMORY_SWAP_MAX,
+	RESOURCE_MEMORY_OOM_GROUP,
+	RESOURCE_PIDS_MAX,
+	RESOURCE_CPU_WEIGHT,
+	RESOURCE_IO_WEIGHT,
+	RESOURCE_COUNT
+};
+
 struct unit;
 struct indices {
 	uint32_t *items;
@@ -144,6 +158,8 @@ struct unit {
 	struct plan_unit plan;
 	struct plan_statuses statuses;
 	struct limit limits[PLAN_LIMIT_COUNT]; /* indexed by RLIMIT_… */
+	const char *resources[RESOURCE_COUNT]; /* NULL: not set */
+	uint32_t cpu_percent, cpu_period_us;   /* 0: none, the default */
 	const char *description;
 
 	/* [Unit] */
@@ -195,13 +211,19 @@ struct routes {
 	size_t count, capacity;
 };
 
+struct modules {
+	struct units_module *items;
+	size_t count, capacity;
+};
+
 struct conf {
 	const char *file;
 	struct settings units, unit_path, listen, allow;
 	struct settings identity; /* "NAME=reference" */
 	struct scratches scratch;
 	uint32_t root, shells, log_format, health_detail, failed_boot;
-	uint32_t no_room;
+	uint32_t no_room, lockdown;
+	struct modules modules;
 	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;
 	struct settings sysctls; /* "net/core/somaxconn=4096" */
 	struct addresses addresses;

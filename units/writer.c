@@ -6,6 +6,7 @@
 #include "units/writer.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,9 @@
 #include "units/reference.h"
 
 #define PLAN_BYTES_MAX (256U << 20)
+/* Of cpu.max: systemd's default, and the least that the kernel takes. */
+#define CPU_PERIOD_US	 UINT64_C(100000)
+#define CPU_QUOTA_MIN_US UINT64_C(1000)
 
 struct section {
 	char *data;
@@ -324,6 +328,42 @@ static struct plan_range add_limits(struct writer *w, const struct unit *unit)
 	return range;
 }
 
+/* In percent of a processor, as cpu.max wants it: of each period so much. */
+static const char *cpu_max(struct writer *w, const struct unit *unit)
+{
+	uint64_t period = unit->cpu_period_us ? unit->cpu_period_us : CPU_PERIOD_US;
+	uint64_t quota = period * unit->cpu_percent / 100;
+
+	return arena_printf(&w->arena, "cpu.max=%" PRIu64 " %" PRIu64,
+			    quota < CPU_QUOTA_MIN_US ? CPU_QUOTA_MIN_US : quota, period);
+}
+
+static struct plan_list add_resources(struct writer *w, const struct unit *unit)
+{
+	static const char *const files[RESOURCE_COUNT] = {
+		[RESOURCE_MEMORY_MIN] = "memory.min",
+		[RESOURCE_MEMORY_LOW] = "memory.low",
+		[RESOURCE_MEMORY_HIGH] = "memory.high",
+		[RESOURCE_MEMORY_MAX] = "memory.max",
+		[RESOURCE_MEMORY_SWAP_MAX] = "memory.swap.max",
+		[RESOURCE_MEMORY_OOM_GROUP] = "memory.oom.group",
+		[RESOURCE_PIDS_MAX] = "pids.max",
+		[RESOURCE_CPU_WEIGHT] = "cpu.weight",
+		[RESOURCE_IO_WEIGHT] = "io.weight",
+	};
+	uint32_t offsets[RESOURCE_COUNT + 1];
+	size_t count = 0;
+
+	for (int i = 0; i < RESOURCE_COUNT; i++) {
+		if (unit->resources[i])
+			offsets[count++] = add_string(
+				w, arena_printf(&w->arena, "%s=%s", files[i], unit->resources[i]));
+	}
+	if (unit->cpu_percent > 0)
+		offsets[count++] = add_string(w, cpu_max(w, unit));
+	return add_list(w, offsets, count);
+}
+
 static struct plan_range add_statuses(struct writer *w, const struct plan_statuses *statuses)
 {
 	static const struct plan_statuses none;
@@ -359,6 +399,7 @@ static void fill_lists(struct writer *w, struct plan_unit *plan, const struct un
 		plan->exec[i] = add_execs(w, &unit->exec[i]);
 	plan->probes = add_probes(w, unit);
 	plan->limits = add_limits(w, unit);
+	plan->resources = add_resources(w, unit);
 	plan->statuses = add_statuses(w, &unit->statuses);
 	plan->conditions = add_conditions(w, &unit->conditions);
 	plan->groups = add_list(w, unit->group_ids, unit->n_group_ids);

@@ -82,8 +82,9 @@ def spdx(image, tree, boot_packages):
     """The document. boot_packages: those of kernel and boot loader, which are in the disk alone."""
     root = reference("Image", image.id)
     holdfast = reference("Package", "holdfast")
-    packages = {p: tree.packages.known[p] for p in sorted(set(tree.origins.values()))
-                if p not in (HOLDFAST, OWN)}
+    # The kernel is among those for the disk, its modules may be in the root, too.
+    others = {HOLDFAST, OWN, *(p["Package"] for p in boot_packages)}
+    packages = {p: tree.packages.known[p] for p in sorted(set(tree.origins.values()) - others)}
     described = [
         own_package("Image", image.id, image.version, primaryPackagePurpose="OPERATING-SYSTEM"),
         own_package("Package", "holdfast", image.holdfast_version, licenseDeclared="MIT",

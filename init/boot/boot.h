@@ -108,9 +108,10 @@ int listen_open(struct boot *boot);
 int sockets_open(struct boot *boot);
 int secrets_open(struct boot *boot);
 int cgroup_prepare(struct boot *boot);
-int sysctls_set(struct boot *boot); /* on a host */
+int modules_load(struct boot *boot); /* on a host */
+int sysctls_set(struct boot *boot);  /* on a host */
 int network_start(struct boot *boot);
-int doors_close(struct boot *boot); /* once no module is loaded any more */
+int doors_close(struct boot *boot); /* on a host, once nothing of the kernel is changed any more */
 int report_kernel(struct boot *boot);
 int report_shells(struct boot *boot);
 int files_make(struct boot *boot);

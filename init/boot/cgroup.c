@@ -4,7 +4,8 @@
  * what runs already (PID 1 and we) moves into `holdfast` first, and `units` is for the units.
  *
  * Delegated means: a cgroup2 that is not the machine's root (which alone has no cgroup.events), of
- * which this process is at the top in its own namespace, and that can be written.
+ * which this process is at the top in its own namespace, and that can be written. On a host there is
+ * none yet, and all of it is ours.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +27,10 @@
 #define CGROUP_PATH "/sys/fs/cgroup"
 #define OWN	    "holdfast"
 #define UNITS	    "units"
+#define STRICT	    (MS_NOSUID | MS_NODEV | MS_NOEXEC)
+/* A service that has a cgroup namespace of its own can do nothing to what is above it, and what is
+ * promised to a cgroup holds for all below it (Documentation/admin-guide/cgroup-v2.rst). */
+#define HOST_OPTIONS "nsdelegate,memory_recursiveprot"
 
 /* Enabled one by one: one that is missing must not cost the others. */
 static const char *const controllers[] = {"+cpu", "+memory", "+pids", "+io"};
@@ -41,9 +46,10 @@ static bool has_own_namespace(void)
  * our part alone, and our mount changes no option of the machine's. */
 static void mount_missing(const struct boot *boot)
 {
-	if (boot->can_mount && boot->is_sys_ours && has_own_namespace())
-		(void)mount("cgroup2", CGROUP_PATH, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-			    NULL);
+	if (boot->is_host)
+		(void)mount("cgroup2", CGROUP_PATH, "cgroup2", STRICT, HOST_OPTIONS);
+	else if (boot->can_mount && boot->is_sys_ours && has_own_namespace())
+		(void)mount("cgroup2", CGROUP_PATH, "cgroup2", STRICT, NULL);
 }
 
 /* An fd of the delegated top, or -errno with the reason. */
@@ -109,6 +115,22 @@ static int divide(int top, struct strbuf *ret_missing)
 	return units < 0 ? -errno : units;
 }
 
+/* Units that ask for limits must not believe to have them. */
+static void report_none(struct boot *boot, const char *why)
+{
+	uint32_t n_limited = 0;
+
+	for (uint32_t i = 0; i < plan_unit_count(&boot->plan); i++)
+		n_limited += plan_unit(&boot->plan, i)->resources.count > 0;
+	if (n_limited == 0)
+		boot_protect(boot, "cgroups", PROTECTION_REDUCED, "sessions and process groups",
+			     "%s", why);
+	else
+		boot_protect(boot, "cgroups", PROTECTION_NONE, "sessions and process groups",
+			     "%s: what %u units say of memory, tasks and processor limits nothing",
+			     why, n_limited);
+}
+
 int cgroup_prepare(struct boot *boot)
 {
 	char text[64];
@@ -120,8 +142,7 @@ int cgroup_prepare(struct boot *boot)
 	CLEANUP(fd_closep) int top = open_top(boot, &why);
 	CLEANUP(fd_closep) int units = top < 0 ? -EBADF : divide(top, &missing);
 	if (units < 0) {
-		boot_protect(boot, "cgroups", PROTECTION_REDUCED, "sessions and process groups",
-			     "%s", top < 0 ? why : strerror(-units));
+		report_none(boot, top < 0 ? why : strerror(-units));
 		return 0;
 	}
 	boot_protect(boot, "cgroups", missing.length ? PROTECTION_REDUCED : PROTECTION_FULL,

@@ -2,8 +2,8 @@
  * The kernel's parameters, on a host alone: in a container they are the runtime's.
  *
  * Two tables. What is always set closes ways in, and ways of changing what runs; the image's own
- * [Sysctl] comes after it, and may say otherwise, since it is as much part of what was proven as this
- * program. Then, once no module has to be loaded any more, the doors that cannot be opened again.
+ * [Sysctl] takes the place of a line of it, since it is as much part of what was proven as this
+ * program. What cannot be opened again is closed at the end (doors.c).
  *
  * A parameter that the kernel has and that does not read as it should is a promise that cannot be
  * kept, and ends the boot. One that it does not have (an older kernel, a feature that was left out) is
@@ -36,21 +36,23 @@ static const struct sysctl always[] = {
 	{"kernel/ctrl-alt-del", "0"}, /* is a signal for PID 1 */
 	{"kernel/dmesg_restrict", "1"},
 	{"kernel/kptr_restrict", "2"},
+	{"kernel/modprobe", ""},
 	{"kernel/panic", "10"},
 	{"kernel/panic_on_oops", "1"},
 	{"kernel/perf_event_paranoid", "3"},
 	{"kernel/randomize_va_space", "2"},
 	{"kernel/sysrq", "0"},
 	{"kernel/unprivileged_bpf_disabled", "1"},
-	{"kernel/yama/ptrace_scope", "2"},
+	{"kernel/yama/ptrace_scope", "3"},
 	{"net/core/bpf_jit_harden", "2"},
 	{"user/max_user_namespaces", "0"},
 	{"vm/unprivileged_userfaultfd", "0"},
 };
 
-static const struct sysctl last[] = {
-	{"kernel/modules_disabled", "1"},
-	{"kernel/kexec_load_disabled", "1"},
+/* What they turn off many kernels are without, and then it need not be turned off. */
+static const struct sysctl rare[] = {
+	{"kernel/hotplug", ""}, /* no helper of the kernel's: uevents are for sockets */
+	{"kernel/oops_limit", "1"},
 };
 
 /* Why one could not be set, as a sentence for the cause; missing ones are named in missing. */
@@ -65,19 +67,8 @@ static int set_one(struct boot *boot, int dirfd, const struct sysctl *sysctl,
 		strbuf_addf(missing, " %s", sysctl->path);
 		return 0;
 	}
-	return boot_fail(boot, EX_OSERR, "the kernel parameter %s cannot be set to %s: %s",
-			 sysctl->path, sysctl->value,
-			 r == -EINVAL ? "it reads as something else" : strerror(-r));
-}
-
-static int set_table(struct boot *boot, int dirfd, const struct sysctl *table, size_t count,
-		     struct strbuf *missing)
-{
-	int status = 0;
-
-	for (size_t i = 0; i < count && status == 0; i++)
-		status = set_one(boot, dirfd, &table[i], missing);
-	return status;
+	return boot_fail(boot, EX_OSERR, "the kernel parameter %s cannot be set to \"%s\": %s",
+			 sysctl->path, sysctl->value, sysctl_explain(r));
 }
 
 static bool is_named_by_image(const char *const *lines, const char *path)
@@ -89,6 +80,22 @@ static bool is_named_by_image(const char *const *lines, const char *path)
 			return true;
 	}
 	return false;
+}
+
+/* But for those of which the image says otherwise: some could not be set back. */
+static int set_table(struct boot *boot, int dirfd, const struct sysctl *table, size_t count,
+		     struct strbuf *missing, struct strbuf *weaker)
+{
+	const char *const *own = units_conf(boot->units)->sysctls;
+	int status = 0;
+
+	for (size_t i = 0; i < count && status == 0; i++) {
+		if (is_named_by_image(own, table[i].path))
+			strbuf_addf(weaker, " %s", table[i].path);
+		else
+			status = set_one(boot, dirfd, &table[i], missing);
+	}
+	return status;
 }
 
 /* What the image says is there has to be. */
@@ -105,9 +112,8 @@ static int set_own(struct boot *boot, int dirfd)
 		path[length] = '\0';
 		int r = sysctl_set(dirfd, path, value);
 		if (r < 0)
-			return boot_fail(
-				boot, EX_OSERR, "[Sysctl]: %s cannot be set to %s: %s", path, value,
-				r == -EINVAL ? "it reads as something else" : strerror(-r));
+			return boot_fail(boot, EX_OSERR, "[Sysctl]: %s cannot be set to %s: %s",
+					 path, value, sysctl_explain(r));
 	}
 	return 0;
 }
@@ -122,55 +128,25 @@ static void report(struct boot *boot, const char *missing, const char *weaker)
 		     *weaker ? "; [Sysctl] says otherwise of" : "", weaker);
 }
 
-static int open_proc_sys(struct boot *boot)
-{
-	int fd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		(void)boot_fail(boot, EX_OSERR, "/proc/sys: %s", strerror(errno));
-	return fd;
-}
-
 int sysctls_set(struct boot *boot)
 {
-	const char *const *own = units_conf(boot->units)->sysctls;
-	char missing_text[160], weaker_text[120];
-	struct strbuf missing, weaker;
+	char missing_text[160], weaker_text[120], rare_text[160];
+	struct strbuf missing, weaker, not_there;
 
 	if (!boot->is_host)
 		return 0;
-	CLEANUP(fd_closep) int dirfd = open_proc_sys(boot);
+	CLEANUP(fd_closep) int dirfd = open("/proc/sys", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
-		return EX_OSERR;
+		return boot_fail(boot, EX_OSERR, "/proc/sys: %s", strerror(errno));
 	strbuf_init(&missing, missing_text, sizeof(missing_text));
 	strbuf_init(&weaker, weaker_text, sizeof(weaker_text));
-	for (size_t i = 0; i < ARRAY_COUNT(always); i++) {
-		if (is_named_by_image(own, always[i].path))
-			strbuf_addf(&weaker, " %s", always[i].path);
-	}
-	int status = set_table(boot, dirfd, always, ARRAY_COUNT(always), &missing);
+	strbuf_init(&not_there, rare_text, sizeof(rare_text));
+	int status = set_table(boot, dirfd, always, ARRAY_COUNT(always), &missing, &weaker);
+	if (status == 0)
+		status = set_table(boot, dirfd, rare, ARRAY_COUNT(rare), &not_there, &weaker);
 	if (status == 0)
 		status = set_own(boot, dirfd);
 	if (status == 0)
 		report(boot, missing_text, weaker_text);
-	return status;
-}
-
-int doors_close(struct boot *boot)
-{
-	char missing_text[160];
-	struct strbuf missing;
-
-	if (!boot->is_host)
-		return 0;
-	CLEANUP(fd_closep) int dirfd = open_proc_sys(boot);
-	if (dirfd < 0)
-		return EX_OSERR;
-	strbuf_init(&missing, missing_text, sizeof(missing_text));
-	int status = set_table(boot, dirfd, last, ARRAY_COUNT(last), &missing);
-	if (status == 0)
-		boot_protect(boot, "modules", *missing_text ? PROTECTION_REDUCED : PROTECTION_FULL,
-			     "no more modules, no other kernel", "%s%s",
-			     *missing_text ? "this kernel does not have" : "", missing_text);
 	return status;
 }

@@ -44,3 +44,8 @@ int sysctl_set(int dirfd, const char *path, const char *value)
 		return (int)n;
 	return is_same(text, value) ? 0 : -EINVAL;
 }
+
+const char *sysctl_explain(int error)
+{
+	return error == -EINVAL ? "it reads as something else" : strerror(-error);
+}

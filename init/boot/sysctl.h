@@ -10,3 +10,5 @@
  * parameter, -EINVAL when it reads as something else afterwards, or -errno.
  */
 int sysctl_set(int dirfd, const char *path, const char *value);
+/* Why sysctl_set() failed, for people. */
+const char *sysctl_explain(int error);

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#include <linux/fs.h>
 
 #include "init/initramfs/device.h"
 #include "init/initramfs/dm.h"
@@ -50,7 +52,7 @@ static void search_finish(struct search *search)
 
 static int find_device(const struct search *search, const char *spec, struct device *ret_device)
 {
-	int r = device_wait(spec, search->deadline_us);
+	int r = device_wait(spec, search->deadline_us), on = 1;
 
 	if (r == -ETIMEDOUT)
 		return fail(search, r, "%s did not appear within %u s", spec,
@@ -58,6 +60,8 @@ static int find_device(const struct search *search, const char *spec, struct dev
 	if (r < 0)
 		return fail(search, r, "%s: %s", spec, strerror(-r));
 	ret_device->fd = r;
+	/* Whoever is root later cannot write to it by mistake: that would be a panic, not a change. */
+	(void)syscall(SYS_ioctl, ret_device->fd, BLKROSET, &on);
 	r = device_describe(ret_device->fd, &ret_device->bytes, ret_device->number);
 	return r < 0 ? fail(search, r, "%s: %s", spec, strerror(-r)) : 0;
 }

@@ -232,8 +232,8 @@ class Case(harness.Case):
         os.mkdir(folder)
         return folder
 
-    def machine(self, initrd, disks=(), append=""):
-        machine = Machine(self._folder(), initrd, disks, append)
+    def machine(self, initrd, disks=(), append="", drive=""):
+        machine = Machine(self._folder(), initrd, disks, append, drive=drive)
         self.addCleanup(machine.close)
         return machine
 

@@ -87,13 +87,13 @@ class CommandLine(Check):
         self.assertEqual((done.returncode, done.stdout), (0, "1 unit, 0 errors, 0 warnings\n"))
 
     def test_strict_makes_unknown_keys_errors(self):
-        self.image(a_service=GOOD + "Restrat=no\nCPUQuota=1%\n")
+        self.image(a_service=GOOD + "Restrat=no\nCPUAffinity=1\n")
         self.assertEqual(self.run_check("--root", self.dir).returncode, 0)
         done = self.run_check("--root", self.dir, "--strict")
         self.assertEqual(done.returncode, 78)
         self.assertIn("3:1: error: unknown key Restrat= in [Service]: did you mean Restart=?",
                       done.stdout)
-        self.assertIn("4:1: warning: CPUQuota=", done.stdout)
+        self.assertIn("4:1: warning: CPUAffinity=", done.stdout)
 
     def test_json(self):
         self.image(a_service="[Unit]\nWants=network-online.target\n" + GOOD + "Type=fork\n")

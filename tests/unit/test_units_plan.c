@@ -220,6 +220,28 @@ static void test_a_service(void **state)
 }
 
 /* Nothing that may hold a value is anywhere in the public plan's bytes. */
+static void test_resources(void **state)
+{
+	static const char *const expected[] = {
+		"memory.high=50331648", "memory.max=67108864", "memory.swap.max=0",
+		"memory.oom.group=1",	"pids.max=20",	       "cpu.weight=50",
+		"io.weight=10000",	"cpu.max=25000 10000",
+	};
+
+	(void)state;
+	tree_unit(&tree, "a.service",
+		  "[Service]\nExecStart=/usr/bin/app\nMemoryMax=1G\nMemoryMax=64M\nMemoryHigh=48M\n"
+		  "MemorySwapMax=0\nMemoryLow=1M\nMemoryLow=\nTasksMax=20\nCPUWeight=50\n"
+		  "IOWeight=10000\nCPUQuota=250%\nCPUQuotaPeriodSec=10ms\nOOMPolicy=kill\n");
+	tree_units(&tree, "a.service");
+	tree_take(&tree);
+	struct plan_list list = tree_find(&tree, "a.service")->resources;
+	assert_int_equal(list.count, ARRAY_COUNT(expected));
+	for (uint32_t i = 0; i < list.count; i++)
+		assert_string_equal(plan_string(&tree.plan, plan_list_get(&tree.plan, list, i)),
+				    expected[i]);
+}
+
 static void test_the_public_plan_tells_nothing(void **state)
 {
 	static const char *const hidden[] = {"two words", "a b",	  "--name",  "--check",
@@ -612,6 +634,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_service),
+		TEST(test_resources),
 		TEST(test_the_public_plan_tells_nothing),
 		TEST(test_a_path_is_named_in_the_public_plan),
 		TEST(test_the_header),

@@ -98,6 +98,14 @@ static void test_values_that_are_refused(void **state)
 		{"TemporaryFileSystem=/x:size=big", "expected size=64M", 3, 24, DIAG_ERROR},
 		{"WorkingDirectory=here", "expected an absolute path", 3, 18, DIAG_ERROR},
 		{"SuccessExitStatus=1 999", "expected an exit status", 3, 21, DIAG_ERROR},
+		{"MemoryMax=much", "expected a size such as 64M, a share", 3, 11, DIAG_ERROR},
+		{"MemoryHigh=101%", "expected a size such as 64M, a share", 3, 12, DIAG_ERROR},
+		{"TasksMax=0", "expected a number of tasks", 3, 10, DIAG_ERROR},
+		{"CPUQuota=20", "expected the share of one processor", 3, 10, DIAG_ERROR},
+		{"CPUQuota=0%", "expected the share of one processor", 3, 10, DIAG_ERROR},
+		{"CPUQuotaPeriodSec=ever", "expected a time span from 1ms", 3, 19, DIAG_ERROR},
+		{"CPUWeight=10001", "expected a weight from 1 to 10000", 3, 11, DIAG_ERROR},
+		{"OOMPolicy=pardon", "expected stop, kill or continue", 3, 11, DIAG_ERROR},
 		{"RemainAfterExit=perhaps", "expected yes or no", 3, 17, DIAG_ERROR},
 		{"Type=forking", "Type=forking without PIDFile=", 3, 6, DIAG_WARNING},
 		{"StandardOutput=tty", "is not honoured: the output goes to the log", 3, 16,
@@ -112,7 +120,8 @@ static void test_keys_that_are_not_honoured(void **state)
 {
 	static const struct refusal rows[] = {
 		{"ProtectSystem=strict", "not enforced yet", 3, 1, DIAG_WARNING},
-		{"CPUQuota=20%", "known, but not honoured", 3, 1, DIAG_WARNING},
+		{"CPUAffinity=1", "known, but not honoured", 3, 1, DIAG_WARNING},
+		{"TasksMax=20%", "a share of all tasks is not honoured", 3, 10, DIAG_WARNING},
 		{"Restrat=no", "did you mean Restart=?", 3, 1, DIAG_WARNING},
 		{"Description=x", "expected it in [Unit]", 3, 1, DIAG_WARNING},
 		{"Period=3", "unknown key Period=", 3, 1, DIAG_WARNING},
@@ -516,6 +525,7 @@ static void test_conf_that_is_refused(void **state)
 		 "expected the name of a kernel parameter", 4, 1},
 		{"[Holdfast]\nUnits=a.service\n[Sysctl]\nkernel.x=\n",
 		 "expected a value of printable characters", 4, 10},
+		{"[Holdfast]\nUnits=a.service\n[Modules]\nLoad=wireguard\n", "is for hosts", 4, 1},
 		{"[Holdfast]\nUnits=a.service\n[Heath]\n", "did you mean [Health]?", 3, 1},
 		{"[Holdfast]\nUnits=a.service b\n", "expected the name of a unit", 2, 17},
 		{"[Holdfast]\nUnits=a.service lost.service\n",
@@ -683,6 +693,58 @@ static void test_who_listens_where(void **state)
 	}
 }
 
+static void check_module(size_t i, const char *name, const char *parameters, bool is_optional,
+			 uint32_t line)
+{
+	const struct units_module *module = &units_conf(tree.units)->modules[i];
+
+	assert_string_equal(module->name, name);
+	assert_string_equal(module->parameters, parameters);
+	assert_int_equal(module->is_optional, is_optional);
+	assert_int_equal(module->line, line);
+}
+
+static void test_modules_of_a_host(void **state)
+{
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service\n[Modules]\nLoad=lost\nLoad=\n"
+		   "Load=nf_conntrack hashsize=16384  expect_hashsize=1\nLoad=-dm-crypt\n",
+		   0644);
+	tree.request.is_host = true;
+	(void)tree_load(&tree);
+	assert_int_equal(units_diagnostics(tree.units)->count, 0);
+	assert_int_equal(units_conf(tree.units)->n_modules, 2);
+	check_module(0, "nf_conntrack", "hashsize=16384  expect_hashsize=1", false, 6);
+	check_module(1, "dm-crypt", "", true, 7);
+	assert_int_equal(units_conf(tree.units)->lockdown, LOCKDOWN_INTEGRITY);
+}
+
+static void test_modules_that_are_refused(void **state)
+{
+	static const char *const lines[][2] = {
+		{"Load=../evil\n", "expected the name of a kernel module"},
+		{"Load=evil.ko\n", "expected the name of a kernel module"},
+		{"Load=-\n", "expected the name of a kernel module"},
+		{"Load=dm-crypt\nLoad=dm_crypt x=1\n", "dm_crypt is given twice"},
+		{"Module=x\n", "unknown key Module="},
+		{"Lockdown=full\n", "expected none, integrity or confidentiality"},
+	};
+
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+		char text[256];
+		(void)snprintf(text, sizeof(text), "[Holdfast]\nUnits=a.service\n[Modules]\n%s",
+			       lines[i][0]);
+		tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+		tree.request.is_host = true;
+		(void)tree_load(&tree);
+		assert_non_null(tree_diag(&tree, lines[i][1]));
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -705,6 +767,8 @@ int main(void)
 		TEST(test_conf_that_is_refused),
 		TEST(test_who_listens_where),
 		TEST(test_sysctls_of_a_host),
+		TEST(test_modules_of_a_host),
+		TEST(test_modules_that_are_refused),
 		TEST(test_the_network_of_a_host),
 		TEST(test_a_network_that_is_refused),
 	};

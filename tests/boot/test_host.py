@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""What holdfast promises on a host, tried by services on a kernel of its own: as much as one boot can
+show in one boot."""
+import datetime
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import qemu
+from qemu import harness, initramfs, kernel
+import instance
+from builder import modules
+
+POWER_OFF = "reboot: Power down"
+PROBE = "/usr/bin/hostprobe"
+CONF = """[Holdfast]
+Units=report.service eater.service forker.service spinner.service last.service
+LogFormat=json
+[Health]
+Listen=
+[Scratch]
+/scratch=size=1M
+[Modules]
+Load=softdog soft_margin=77
+Load=-nvme-tcp
+[Sysctl]
+vm.swappiness=1
+"""
+# After report, which silences the kernel on the console: its lines would fall into those that are read.
+ONESHOT = "[Unit]\nAfter=report.service\n[Service]\nType=oneshot\nExecStart={command}\n{more}[X-Holdfast]\nEssential=no\n"
+# Paths whose first line shows what is asked of a unit and of the machine.
+SHOWN = ("/proc/sys/kernel/modprobe", "/proc/sys/kernel/sysrq", "/proc/sys/kernel/core_pattern",
+         "/proc/sys/kernel/ctrl-alt-del", "/proc/sys/kernel/modules_disabled",
+         "/proc/sys/kernel/kexec_load_disabled", "/proc/sys/kernel/yama/ptrace_scope",
+         "/proc/sys/kernel/printk_devkmsg", "/proc/sys/vm/swappiness", "/proc/sys/net/core/bpf_jit_harden",
+         "/proc/sys/user/max_user_namespaces", "/sys/kernel/security/lockdown",
+         "/sys/module/softdog/initstate", "/sys/fs/cgroup/units/forker.service/pids.max",
+         "/sys/fs/cgroup/cgroup.subtree_control")
+UNITS = {
+    "report": f"[Service]\nType=oneshot\nExecStart={PROBE} report\n[X-Holdfast]\nEssential=no\n",
+    "eater": ONESHOT.format(command=f"{PROBE} eat 64", more="MemoryMax=16M\n"),
+    "forker": ONESHOT.format(command=f"{PROBE} fork 20", more="TasksMax=5\nRemainAfterExit=yes\n"),
+    "spinner": ONESHOT.format(command=f"{PROBE} spin", more="CPUQuota=50%\n"),
+    "last": "[Unit]\nAfter=forker.service spinner.service eater.service\n[Service]\n"
+            f"ExecStart={PROBE} show {' '.join(SHOWN)}\n[X-Holdfast]\nEssential=yes\n",
+}
+
+
+def make_tree(folder, conf=CONF, units=None):
+    os.makedirs(folder)
+    root = instance.make_tree(folder, harness.BIN, apps=("hostprobe",))
+    os.makedirs(f"{root}/scratch", exist_ok=True)
+    with open(f"{root}/etc/holdfast/holdfast.conf", "w", encoding="utf-8") as f:
+        f.write(conf)
+    for name, text in (UNITS if units is None else units).items():
+        with open(f"{root}/etc/holdfast/units/{name}.service", "w", encoding="utf-8") as f:
+            f.write(text)
+    modules.put(root, kernel.find().modules)
+    return root
+
+
+class Shared:
+    """One snapshot for all; one boot whose lines most tests read."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="holdfast-test-")
+        self.snapshot = qemu.Snapshot(self.dir)
+        self.tree = make_tree(f"{self.dir}/tree")
+        self.disk = qemu.Disk(f"{self.dir}/disk", self.tree)
+        with self.snapshot.boot(self.dir, self.disk.path, self.disk.words()) as machine:
+            machine.wait_for("root-mounted", qemu.DEADLINE)
+            # A line, the keys that are signals, and a break with a key of sysrq behind it.
+            machine.say(b"echo typed\n\x03\x1c\x1a\n")
+            machine.ask("chardev-send-break", id="serial0")
+            machine.say(b"b")
+            self.text = machine.wait_off()
+            self.events = machine.events()
+
+
+SHARED = []
+
+
+def setUpModule():
+    SHARED.append(Shared())
+
+
+def tearDownModule():
+    shutil.rmtree(SHARED.pop().dir)
+
+
+class Said(unittest.TestCase):
+    """What a machine said in the end."""
+
+    def take(self, text, events):
+        self.text, self.events = text, events
+        self.maxDiff = None
+
+    def said(self, word):
+        """What a service said that begins with word, without it."""
+        messages = [e["msg"] for e in self.events if "msg" in e and "holdfast" in e]
+        return [m.removeprefix(f"{word} ") for m in messages if m.startswith(f"{word} ")]
+
+    def shown(self):
+        return dict(line.split(": ", 1) for line in self.said("show"))
+
+    def outcomes(self, word):
+        return dict(line.split(" ", 1) for line in self.said(word))
+
+    def protection(self, name):
+        # Once in the kernel's log, once on the console.
+        found = [e for e in self.events if e.get("event") == "protection" and e.get("name") == name]
+        self.assertTrue(found, f"no protection {name} in:\n{self.text}")
+        return found[-1]
+
+    def event(self, name, unit):
+        found = [e for e in self.events if e.get("event") == name and e.get("unit") == unit]
+        self.assertTrue(found, f"no {name} of {unit} in:\n{self.text}")
+        return found[-1]
+
+
+class OneBoot(Said):
+    def setUp(self):
+        self.take(SHARED[0].text, SHARED[0].events)
+
+    def test_it_came_to_its_end(self):
+        self.assertIn("the instance ends with status 0", self.text)
+        self.assertIn(POWER_OFF, self.text)
+
+    def test_every_mount_has_exactly_its_flags(self):
+        mounts = {}
+        for line in self.said("mountinfo"):
+            before, after = line.split(" - ")
+            point, options = before.split(" ")[4:6]
+            kind, _, more = after.split(" ")
+            mounts[point] = (kind, set(options.split(",")) - {"relatime"}, set(more.split(",")))
+        strict = {"nosuid", "nodev", "noexec"}
+        expected = {"/": ("erofs", {"ro", "nosuid", "nodev"}),
+                    "/dev": ("devtmpfs", {"rw", "nosuid"}),
+                    "/dev/shm": ("tmpfs", {"rw", *strict}),
+                    "/proc": ("proc", {"rw", *strict}),
+                    "/run": ("tmpfs", {"rw", *strict}),
+                    "/scratch": ("tmpfs", {"rw", *strict}),
+                    "/sys": ("sysfs", {"ro", *strict}),
+                    "/sys/fs/cgroup": ("cgroup2", {"rw", *strict}),
+                    "/sys/kernel/security": ("securityfs", {"rw", *strict})}
+        for name in ("abi", "debug", "dev", "fs", "kernel", "user", "vm"):
+            if f"/proc/sys/{name}" in mounts:
+                expected[f"/proc/sys/{name}"] = ("proc", {"ro", *strict})
+        found = {point: (kind, flags) for point, (kind, flags, _) in mounts.items()}
+        for point, wanted in expected.items():
+            self.assertEqual(found.pop(point, None), wanted, point)
+        # What holdfast makes below /run for secrets, and nothing else: no devpts.
+        for point, (_, flags) in found.items():
+            self.assertTrue(point.startswith(("/run/", "/sys/fs/pstore")), point)
+            self.assertLessEqual(strict, flags, point)
+        self.assertLessEqual({"nsdelegate", "memory_recursiveprot"}, mounts["/sys/fs/cgroup"][2])
+        self.assertIn("mode=755", mounts["/run"][2])
+
+    def test_the_root_is_what_was_proven_for_root_too(self):
+        self.assertEqual(self.said("remount"), ["Permission denied"])
+        self.assertEqual(self.outcomes("write")["/"], "Read-only file system")
+        # What dm-verity made of the disk is read-only by itself.
+        self.assertEqual(self.outcomes("device")["/dev/dm-0"], "Operation not permitted")
+        self.assertEqual(self.protection("root")["level"], "full")
+
+    def test_the_kernel_can_be_changed_no_more(self):
+        shown = self.shown()
+        self.assertEqual(shown["/proc/sys/kernel/modules_disabled"], "1")
+        self.assertEqual(shown["/proc/sys/kernel/kexec_load_disabled"], "1")
+        self.assertIn("[integrity]", shown["/sys/kernel/security/lockdown"])
+        self.assertEqual(self.said("module"), ["Operation not permitted"])
+        self.assertEqual(self.said("kexec"), ["Operation not permitted"])
+        self.assertEqual(self.outcomes("open")["/dev/mem"], "Operation not permitted")
+        self.assertTrue(self.protection("lockdown")["msg"].startswith("lockdown: integrity; modules were"))
+        writes = self.outcomes("write")
+        for path in ("/proc/sys/kernel/core_pattern", "/proc/sys/vm/overcommit_memory", "/sys/power/state"):
+            self.assertEqual(writes[path], "Read-only file system")
+        self.assertEqual(writes["/proc/sys/net/ipv4/ip_forward"], "done")
+
+    def test_parameters(self):
+        shown = self.shown()
+        for path, value in (("kernel/modprobe", ""), ("kernel/sysrq", "0"), ("kernel/ctrl-alt-del", "0"),
+                            ("kernel/core_pattern", "|/nonexistent"), ("kernel/yama/ptrace_scope", "3"),
+                            ("kernel/printk_devkmsg", "ratelimit"), ("vm/swappiness", "1"),
+                            ("net/core/bpf_jit_harden", "2"), ("user/max_user_namespaces", "0")):
+            self.assertEqual(shown[f"/proc/sys/{path}"].strip(), value, path)
+        # What this kernel (6.1) does not have is said by name.
+        self.assertRegex(self.protection("sysctl")["msg"], "does not have( dev/tty/legacy_tiocsti)?")
+
+    def test_modules_of_the_image_are_loaded_with_their_parameters(self):
+        self.assertEqual(self.shown()["/sys/module/softdog/initstate"], "live")
+        self.assertIn("soft_margin=77 sec", self.text)
+
+    def test_nothing_reads_the_console(self):
+        self.assertNotIn("echo typed", self.text)
+        self.assertNotIn("^C", self.text)
+        self.assertNotIn("] sysrq: ", self.text)
+        self.assertEqual(self.said("console"), ["receives 0 echoes 0 signals 0 waiting 0"])
+        self.assertEqual(self.outcomes("link"), {"/proc/1/fd/0": "/dev/null",
+                                                 "/proc/self/fd/0": "/dev/null"})
+        opened = self.outcomes("open")
+        self.assertEqual(opened["/dev/pts/ptmx"], "No such file or directory")
+        # The node is the kernel's; without a devpts it opens nothing.
+        self.assertNotEqual(opened["/dev/ptmx"], "done")
+        self.assertEqual(self.protection("console")["level"], "full")
+
+    def test_people_read_the_console(self):
+        self.assertRegex(self.text, r"(?m)^(\[.*)?holdfast: the root is /dev/vda, read-only and proven")
+        (mounted,) = [e for e in self.events if e.get("event") == "root-mounted"]
+        self.assertEqual(mounted["roothash"], SHARED[0].disk.root_hash)
+
+    def test_memory_has_its_limit(self):
+        self.assertEqual(self.said("ate"), [])
+        down = [e for e in self.events if e.get("unit") == "eater.service" and e.get("result")]
+        self.assertEqual({e["result"] for e in down}, {"oom-kill"}, self.text)
+
+    def test_tasks_have_their_limit(self):
+        self.assertEqual(self.said("forked"), ["4 Resource temporarily unavailable"])
+        self.assertEqual(self.shown()["/sys/fs/cgroup/units/forker.service/pids.max"], "5")
+
+    def test_the_processor_has_its_limit(self):
+        (throttled,) = self.said("throttled")
+        self.assertGreater(int(throttled), 0)
+
+    def test_cgroups(self):
+        self.assertEqual(self.protection("cgroups")["level"], "full")
+        for controller in ("cpu", "memory", "pids", "io"):
+            self.assertIn(controller, self.shown()["/sys/fs/cgroup/cgroup.subtree_control"].split())
+
+    def test_what_makes_it_one_machine(self):
+        for name in ("clock", "random"):
+            self.assertEqual(self.protection(name)["level"], "full")
+        found = [e for e in self.events if e.get("event") == "protection" and "ts" in e]
+        said = datetime.datetime.fromisoformat(found[0]["ts"])
+        now = datetime.datetime.now(datetime.timezone.utc)
+        self.assertLess(abs((now - said).total_seconds()), 3600)
+
+
+HOSTILE = ("single rescue emergency debug init=/bin/sh LD_PRELOAD=/evil.so HOLDFAST_UNITS=evil.service "
+           "systemd.unit=evil.target systemd.debug-shell=1 rd.break evil.word=1 EVIL=1 evil=a evil=b evil\xe9 "
+           f"EVILLONG={'x' * 700} -- --evil evil")
+
+
+class FromTheBeginning(Said, qemu.Case):
+    """A boot that no snapshot shortens: hostile words on the kernel's command line, much in the
+    initramfs, and a disk that can be written."""
+
+    BALLAST = 32 << 20
+
+    def test_a_hostile_command_line_and_a_full_initramfs(self):
+        initrd, disk = f"{self.dir}/initrd", SHARED[0].disk.copy(f"{self.dir}/disk")
+        with open(initrd, "wb") as f:
+            f.write(initramfs.build(kernel.find().modules, qemu.MODULES, cmdline=SHARED[0].disk.words(),
+                                    extra=[("ballast", stat.S_IFREG | 0o644, os.urandom(self.BALLAST))]))
+        machine = self.machine(initrd, [disk], f"loglevel=8 {HOSTILE}",
+                               drive=",readonly=off")
+        self.take(machine.wait_off(), machine.events())
+        words = self.said("cmdline") + self.said("environ")
+        self.assertGreaterEqual(len(words), 5, self.text)
+        self.assertIn("1 holdfast", [w.strip() for w in words])
+        for word in words:
+            self.assertNotRegex(word, "(?i)evil|single|rescue|emergency|debug|rd.break|/bin/sh")
+        # The initramfs, which held all that, is gone.
+        self.assertLess(int(self.outcomes("memory")["Shmem:"]) << 10, self.BALLAST)
+        # Nor can root write to the disk below what is proven.
+        self.assertEqual(self.outcomes("device")["/dev/vda"], "Operation not permitted")
+        self.assertEqual(self.outcomes("device")["/dev/dm-0"], "Operation not permitted")
+        with open(disk, "rb") as copy, open(SHARED[0].disk.path, "rb") as real:
+            self.assertEqual(copy.read(), real.read())
+        self.assertIn("the instance ends with status 0", self.text)
+
+    def test_a_parameter_that_the_command_line_holds_refuses_to_boot(self):
+        initrd = f"{self.dir}/initrd"
+        with open(initrd, "wb") as f:
+            f.write(initramfs.build(kernel.find().modules, qemu.MODULES, cmdline=SHARED[0].disk.words()))
+        machine = self.machine(initrd, [SHARED[0].disk.path], "sysrq_always_enabled")
+        text = machine.wait_off()
+        self.assertIn("kernel/sysrq cannot be set to", text)
+        self.assertIn("holdfast exits with 71", text)
+        self.assertIn(POWER_OFF, text)
+
+
+if __name__ == "__main__":
+    harness.main()
