@@ -277,3 +277,13 @@ void check_wrapped(struct units *units)
 			first = unit;
 	}
 }
+
+void check_refused(struct units *units, const struct where *at, const char *what,
+		   const char *refusal)
+{
+	if (units->public_conf.shells_must_be_refused)
+		report_error(&units->report, at, "%s is refused: %s", what, refusal);
+	else
+		report_warning(&units->report, at, "%s would be refused but for Shells=warn: %s",
+			       what, refusal);
+}

@@ -13,3 +13,8 @@ void check_stop_budget(struct units *units);
 
 /* Once all are loaded: a wrapped secret_id for Vault can be had once, so one unit alone may ask. */
 void check_wrapped(struct units *units);
+
+/* Says that what is refused since it would let somebody in, and why: an error, or with Shells=warn a
+ * warning. */
+void check_refused(struct units *units, const struct where *at, const char *what,
+		   const char *refusal);

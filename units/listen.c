@@ -6,10 +6,12 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "units/check.h"
 #include "units/report.h"
 
 /* Far more than PID 1 keeps sockets for; what is beyond it the kernel compares. */
 #define PLACES_MAX 1024
+#define SSH_PORT   22 /* RFC 4253, 4.1 */
 
 enum form { EVERYWHERE, IPV4, IPV6, NAME };
 
@@ -100,6 +102,18 @@ static void add(struct places *places, const char *text, uint32_t type, const st
 	places->items[places->count++] = place;
 }
 
+/* Whoever connects there expects a login. */
+static void refuse_ssh(struct places *places)
+{
+	for (size_t i = 0; i < places->count; i++) {
+		const struct place *place = &places->items[i];
+		if (place->form != NAME && place->type == SOCK_STREAM && place->port == SSH_PORT)
+			check_refused(places->units, &place->at,
+				      arena_printf(&places->units->arena, "\"%s\"", place->text),
+				      "it is the port of SSH, and nobody gets in");
+	}
+}
+
 void listen_check(struct units *units)
 {
 	struct places places = {.units = units, .room = units->conf.listen.count};
@@ -117,4 +131,5 @@ void listen_check(struct units *units)
 			add(&places, unit->listeners.items[k].address,
 			    unit->listeners.items[k].type, &unit->listeners.items[k].at);
 	}
+	refuse_ssh(&places);
 }

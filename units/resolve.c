@@ -7,6 +7,7 @@
 #include "lib/cleanup.h"
 #include "lib/fingerprint.h"
 #include "lib/str.h"
+#include "units/check.h"
 #include "units/environment.h"
 #include "units/shells.h"
 #include "units/templates.h"
@@ -549,20 +550,14 @@ static int find_program(struct resolving *r, struct exec_line *line)
 
 static void refuse_shells(struct resolving *r, const struct exec_line *line)
 {
-	struct report *report = &r->units->report;
+	const char *refusal = shells_refusal(line->path, &line->words);
 	char *resolved;
 
-	const char *refusal = shells_refusal(line->path, &line->words);
 	if (!refusal &&
 	    source_resolve(&r->units->source, outside_path(r, line->path), &resolved) == 0)
 		refusal = shells_refusal(resolved, &line->words);
-	if (!refusal)
-		return;
-	if (r->units->public_conf.shells_must_be_refused)
-		report_error(report, &line->at, "%s is refused: %s", line->path, refusal);
-	else
-		report_warning(report, &line->at, "%s would be refused but for Shells=warn: %s",
-			       line->path, refusal);
+	if (refusal)
+		check_refused(r->units, &line->at, line->path, refusal);
 }
 
 static void resolve_line(struct resolving *r, struct exec_line *line)

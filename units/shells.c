@@ -45,6 +45,11 @@ bool shells_is_shell(const char *name)
 	return is_one_of(name, names, ARRAY_COUNT(names));
 }
 
+static bool is_multi_call(const char *name)
+{
+	return strcmp(name, "busybox") == 0 || strcmp(name, "toybox") == 0;
+}
+
 /* Without -c and without a script a shell reads what somebody types; -i, -l and -s ask for it. */
 static bool is_interactive(const struct strings *argv, size_t first)
 {
@@ -71,23 +76,58 @@ static bool is_interactive(const struct strings *argv, size_t first)
 	return !has_command;
 }
 
-const char *shells_refusal(const char *path, const struct strings *argv)
+/* Programs that become what their next word names. */
+static bool is_wrapper(const char *name)
 {
-	const char *name = base_name(path);
-	size_t first = 1;
+	static const char *const names[] = {
+		"env",	   "nice",    "ionice",	 "nohup",   "setsid",	 "stdbuf",    "timeout",
+		"setpriv", "chrt",    "taskset", "tini",    "dumb-init", "catatonit", "holdfast",
+		"chroot",  "unshare", "runcon",	 "prlimit", "numactl",	 "script",    "setarch",
+	};
 
+	return is_one_of(name, names, ARRAY_COUNT(names));
+}
+
+/*
+ * The word behind a wrapper that it would run. Its own are options, settings and numbers; where an
+ * option's word is taken for the program, that is no shell's name.
+ */
+static size_t wrapped_word(const struct strings *argv, size_t first)
+{
+	for (size_t i = first; i < argv->count; i++) {
+		const char *word = argv->items[i];
+		const char *name = base_name(word);
+		if (*word == '-' || strchr(word, '='))
+			continue;
+		if (shells_is_login(name) || shells_is_shell(name) || is_multi_call(name) ||
+		    is_wrapper(name) || *word == '/')
+			return i;
+	}
+	return argv->count;
+}
+
+static const char *refusal_from(const char *name, const struct strings *argv, size_t first)
+{
 	/* busybox and toybox are what their argv[0], or their first argument, says. */
-	if (strcmp(name, "busybox") == 0 || strcmp(name, "toybox") == 0) {
-		const char *called = argv->count ? base_name(argv->items[0]) : "";
-		if (strcmp(called, name) == 0 && argv->count > 1) {
-			called = argv->items[1];
-			first = 2;
-		}
+	if (is_multi_call(name)) {
+		const char *called =
+			first > 0 && first <= argv->count ? base_name(argv->items[first - 1]) : "";
+		if (strcmp(called, name) == 0 && argv->count > first)
+			called = argv->items[first++];
 		name = called;
 	}
 	if (shells_is_login(name))
 		return "it gives a login, and nobody gets in";
 	if (shells_is_shell(name) && is_interactive(argv, first))
 		return "an interactive shell, and nobody gets in: expected -c or a script";
-	return NULL;
+	if (!is_wrapper(name))
+		return NULL;
+	size_t next = wrapped_word(argv, first);
+	return next < argv->count ? refusal_from(base_name(argv->items[next]), argv, next + 1)
+				  : NULL;
+}
+
+const char *shells_refusal(const char *path, const struct strings *argv)
+{
+	return refusal_from(base_name(path), argv, 1);
 }

@@ -337,16 +337,44 @@ static void test_shells_are_refused(void **state)
 		{"ExecStartPre=/usr/bin/sh -i -c x", "an interactive shell", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/hidden", "an interactive shell", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/bin/busybox getty", "it gives a login", 3, 14, DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/env A=1 bash", "an interactive shell", 3, 14, DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/nice -n 5 /usr/bin/env -i sh -l", "an interactive shell", 3,
+		 14, DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/setsid busybox sh", "an interactive shell", 3, 14,
+		 DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/timeout 5m dropbear -F", "it gives a login", 3, 14,
+		 DIAG_ERROR},
 	};
 
 	(void)state;
 	tree_write(&tree, "usr/bin/dash", "x", 0755);
+	tree_write(&tree, "usr/bin/env", "x", 0755);
 	tree_link(&tree, "usr/bin/hidden", "/usr/bin/dash");
 	check_refusals(rows, ARRAY_COUNT(rows));
 	tree_unit(
 		&tree, "a.service",
-		"[Service]\nType=oneshot\nExecStart=/usr/bin/sh -c 'x'\nExecStart=/usr/bin/sh -eu /x\n");
+		"[Service]\nType=oneshot\nExecStart=/usr/bin/sh -c 'x'\nExecStart=/usr/bin/sh -eu /x\n"
+		"ExecStart=/usr/bin/env A=1 /usr/bin/app sh\nExecStart=/usr/bin/env sh -c x\n");
 	assert_int_equal(tree_load(&tree)->count, 0);
+}
+
+static void test_the_port_of_ssh_is_refused(void **state)
+{
+	static const char *const addresses[] = {"22", "0.0.0.0:22", "[::1]:22"};
+	char text[128];
+
+	(void)state;
+	tree_units(&tree, "a.socket");
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	for (size_t i = 0; i < ARRAY_COUNT(addresses); i++) {
+		(void)snprintf(text, sizeof(text), "[Socket]\nListenStream=%s\n", addresses[i]);
+		tree_unit(&tree, "a.socket", text);
+		(void)tree_load(&tree);
+		assert_int_equal(tree_diag(&tree, "the port of SSH")->line, 2);
+	}
+	tree_unit(&tree, "a.socket",
+		  "[Socket]\nListenStream=2222\nListenDatagram=22\nListenStream=/run/22\n");
+	assert_int_equal(tree_load(&tree)->n_errors, 0);
 }
 
 static void test_the_graph_is_checked(void **state)
@@ -757,6 +785,7 @@ int main(void)
 		TEST(test_a_wrapped_secret_id_is_one_units),
 		TEST(test_probes_that_are_refused),
 		TEST(test_shells_are_refused),
+		TEST(test_the_port_of_ssh_is_refused),
 		TEST(test_the_graph_is_checked),
 		TEST(test_units_that_exclude_each_other),
 		TEST(test_the_stop_budget),
