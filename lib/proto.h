@@ -16,6 +16,7 @@ enum proto_type {
 	PROTO_FORMAT,	   /* boot: value is the enum log_format of holdfast's own lines */
 	PROTO_UNITS,	   /* boot: value is how many units the plan is going to have */
 	PROTO_FAILED_BOOT, /* boot: value is the enum failed_boot of lib/machine.h */
+	PROTO_WATCHDOG, /* boot: value is the watchdog's timeout over the end, in seconds; 0: as it is */
 	PROTO_TYPE_COUNT
 };
 

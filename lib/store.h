@@ -68,6 +68,8 @@ enum store_kind {
 	STORE_FINGERPRINT_KEY,	    /* sealed: random bytes that boot drew for them */
 	STORE_CREDENTIALS,	    /* directory on memory that cannot swap, where there is one */
 	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
+	STORE_WATCHDOG,		    /* on a host: the armed /dev/watchdog, for PID 1 to feed */
+	STORE_BUTTON,		    /* on a host: readable when the power button was pressed */
 	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
 	STORE_EVENT_JOURNAL,	    /* eventfd: PID 1 appended to the journal -> supervisor */
 	STORE_EVENT_PHASE,	    /* eventfd: the instance's phase changed -> PID 1 */

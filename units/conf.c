@@ -26,6 +26,11 @@
 #define FETCH_TIMEOUT_US (300 * USEC_PER_SEC) /* see docs/fleet.md */
 #define CHANGE_SPLAY_US	 (30 * USEC_PER_SEC)
 
+/* systemd's names (systemd-system.conf(5)); there the first is off by default. */
+#define RUNTIME_WATCHDOG_US (30 * USEC_PER_SEC)
+#define REBOOT_WATCHDOG_US  (600 * USEC_PER_SEC)
+#define WATCHDOG_US_MAX	    (3600 * USEC_PER_SEC)
+
 enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };
 enum shells_mode { SHELLS_REFUSE, SHELLS_WARN, SHELLS_MODE_COUNT };
 
@@ -118,6 +123,21 @@ static void parse_health_listen(const struct parse *parse, void *target)
 	}
 }
 
+/* Whole seconds, as watchdogs count; 0: off. */
+static void parse_host_watchdog(const struct parse *parse, void *target)
+{
+	uint64_t us = 0;
+
+	if (strcmp(parse->value, "off") != 0 &&
+	    (value_span(parse->value, &us) < 0 || us > WATCHDOG_US_MAX ||
+	     (us > 0 && us < 3 * USEC_PER_SEC))) {
+		parse_error(parse, 0, "\"%s\": expected off, or a time from 3s to 1h",
+			    parse->value);
+		return;
+	}
+	*(uint64_t *)target = (us + USEC_PER_SEC - 1) / USEC_PER_SEC * USEC_PER_SEC;
+}
+
 static void parse_unit_path(const struct parse *parse, void *target)
 {
 	struct settings *list = target;
@@ -150,6 +170,9 @@ static const struct directive conf_directives[] = {
 	{"Holdfast", "FailedBoot", parse_enum, FIELD(failed_boot), FAILED_COUNT, failed_boot_words},
 	{"Modules", "Lockdown", parse_enum, FIELD(lockdown), LOCKDOWN_COUNT, units_lockdown_names},
 	{"Modules", "Load", conf_parse_module, FIELD(modules), 0, NULL},
+	{"Holdfast", "RuntimeWatchdogSec", parse_host_watchdog, FIELD(runtime_watchdog_us), 0,
+	 NULL},
+	{"Holdfast", "RebootWatchdogSec", parse_host_watchdog, FIELD(reboot_watchdog_us), 0, NULL},
 	{"Holdfast", "Allow", parse_list, FIELD(allow), 0, NULL},
 	{"Health", "Listen", parse_health_listen, FIELD(listen), 0, NULL},
 	{"Health", "Detail", parse_enum, FIELD(health_detail), HEALTH_DETAIL_COUNT, detail_words},
@@ -486,6 +509,10 @@ static const char *const *make_lines(struct units *units)
 	add_line(units, &lines, "Holdfast.DrainSec", seconds(units, conf->drain_us));
 	add_line(units, &lines, "Holdfast.StopTimeoutSec", seconds(units, conf->stop_timeout_us));
 	add_line(units, &lines, "Holdfast.FailedBoot", failed_boot_words[conf->failed_boot]);
+	add_line(units, &lines, "Holdfast.RuntimeWatchdogSec",
+		 seconds(units, conf->runtime_watchdog_us));
+	add_line(units, &lines, "Holdfast.RebootWatchdogSec",
+		 seconds(units, conf->reboot_watchdog_us));
 	add_line(units, &lines, "Holdfast.Allow", join(units, &conf->allow));
 	add_line(units, &lines, "Health.Listen", join(units, &conf->listen));
 	add_line(units, &lines, "Health.Detail", detail_words[conf->health_detail]);
@@ -518,6 +545,8 @@ static void publish(struct units *units)
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
 		.log_format = conf->log_format,
 		.failed_boot = conf->failed_boot,
+		.runtime_watchdog_s = (uint32_t)(conf->runtime_watchdog_us / USEC_PER_SEC),
+		.reboot_watchdog_s = (uint32_t)(conf->reboot_watchdog_us / USEC_PER_SEC),
 		.listen = texts(units, &conf->listen),
 		.config_lines = make_lines(units),
 		.secret_settings = texts(units, &conf->secret_settings),
@@ -540,6 +569,8 @@ void conf_load(struct units *units)
 	struct where nowhere = {0};
 
 	conf->stop_timeout_us = STOP_TIMEOUT_US;
+	conf->runtime_watchdog_us = RUNTIME_WATCHDOG_US;
+	conf->reboot_watchdog_us = REBOOT_WATCHDOG_US;
 	conf->ring_bytes = RING_BYTES;
 	conf->fetch_timeout_us = FETCH_TIMEOUT_US;
 	conf->lockdown = LOCKDOWN_INTEGRITY;

@@ -112,11 +112,12 @@ enum units_lockdown { LOCKDOWN_NONE, LOCKDOWN_INTEGRITY, LOCKDOWN_CONFIDENTIALIT
 extern const char *const units_lockdown_names[LOCKDOWN_COUNT]; /* the kernel's words */
 
 struct units_conf {
-	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or warn */
-	bool shells_must_be_refused; /* Shells= */
-	uint32_t log_format;	     /* enum log_format */
-	uint32_t failed_boot;	     /* enum failed_boot of lib/machine.h */
-	const char *const *listen;   /* [Health] Listen=, NULL-ended; empty: no health endpoint */
+	bool root_must_be_read_only;			/* ReadOnlyRoot=enforce (default) or warn */
+	bool shells_must_be_refused;			/* Shells= */
+	uint32_t log_format;				/* enum log_format */
+	uint32_t failed_boot;				/* enum failed_boot of lib/machine.h */
+	uint32_t runtime_watchdog_s, reboot_watchdog_s; /* 0: off */
+	const char *const *listen; /* [Health] Listen=, NULL-ended; empty: no health endpoint */
 	const char *const
 		*secret_settings;   /* [Secrets] as NAME=VALUE for the helpers; NULL-ended */
 	const char *const *sysctls; /* [Sysctl] as PATH=VALUE below /proc/sys; NULL-ended */

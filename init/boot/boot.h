@@ -70,6 +70,9 @@ void boot_set_format(struct boot *boot, enum log_format format);
 /* What becomes of the machine when the instance fails, from here on. */
 void boot_tell_failed_boot(struct boot *boot, enum failed_boot failed_boot);
 
+/* The watchdog is armed: PID 1 feeds it from here on. */
+void boot_tell_watchdog(struct boot *boot, uint32_t end_s);
+
 /* PID 1 may make their pipes while we go on. */
 void boot_tell_units(struct boot *boot, size_t count);
 
@@ -111,6 +114,8 @@ int cgroup_prepare(struct boot *boot);
 int modules_load(struct boot *boot); /* on a host */
 int sysctls_set(struct boot *boot);  /* on a host */
 int network_start(struct boot *boot);
+int watchdog_arm(struct boot *boot);
+int button_open(struct boot *boot); /* on a host: the power button */
 int doors_close(struct boot *boot); /* on a host, once nothing of the kernel is changed any more */
 int report_kernel(struct boot *boot);
 int report_shells(struct boot *boot);

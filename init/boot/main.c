@@ -28,13 +28,16 @@
 #define ENVIRON_MAX	8192 /* variables */
 
 static int (*const steps[])(struct boot *boot) = {
-	place_find,	  console_settle,      request_open,	       mounts_complete,
-	machine_identify, place_choose_ids,    request_load,	       modules_load,
-	sysctls_set,	  network_start,       request_complete,       beside_check,
-	limits_check,	  root_prove,	       writes_report,	       scratch_mount,
-	folders_make,	  directories_prepare, files_choose_directory, credentials_prepare,
-	notify_open,	  listen_open,	       sockets_open,	       secrets_open,
-	cgroup_prepare,	  doors_close,	       report_kernel,	       report_shells,
+	place_find,	     console_settle,	  request_open,
+	mounts_complete,     machine_identify,	  place_choose_ids,
+	request_load,	     modules_load,	  sysctls_set,
+	watchdog_arm,	     button_open,	  network_start,
+	request_complete,    beside_check,	  limits_check,
+	root_prove,	     writes_report,	  scratch_mount,
+	folders_make,	     directories_prepare, files_choose_directory,
+	credentials_prepare, notify_open,	  listen_open,
+	sockets_open,	     secrets_open,	  cgroup_prepare,
+	doors_close,	     report_kernel,	  report_shells,
 	files_make,
 };
 
@@ -142,6 +145,11 @@ void boot_set_format(struct boot *boot, enum log_format format)
 void boot_tell_failed_boot(struct boot *boot, enum failed_boot failed_boot)
 {
 	(void)send_value(boot, PROTO_FAILED_BOOT, failed_boot);
+}
+
+void boot_tell_watchdog(struct boot *boot, uint32_t end_s)
+{
+	(void)send_value(boot, PROTO_WATCHDOG, end_s);
 }
 
 void boot_tell_units(struct boot *boot, size_t count)

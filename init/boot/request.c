@@ -65,6 +65,8 @@ static const struct {
 	{"HOLDFAST_DRAIN", "Holdfast", "DrainSec"},
 	{"HOLDFAST_STOP_TIMEOUT", "Holdfast", "StopTimeoutSec"},
 	{"HOLDFAST_FAILED_BOOT", "Holdfast", "FailedBoot"},
+	{"HOLDFAST_RUNTIME_WATCHDOG", "Holdfast", "RuntimeWatchdogSec"},
+	{"HOLDFAST_REBOOT_WATCHDOG", "Holdfast", "RebootWatchdogSec"},
 	{"HOLDFAST_HEALTH_LISTEN", "Health", "Listen"},
 	{"HOLDFAST_HEALTH_DETAIL", "Health", "Detail"},
 	{"HOLDFAST_LOG_RING_SIZE", "Log", "RingSize"},

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "init/pid1/pack.h"
+#include "init/pid1/watchdog.h"
 #include "lib/cleanup.h"
 #include "lib/event.h"
 #include "lib/fd.h"
@@ -21,7 +22,7 @@
 	 BIT(STORE_RING) | BIT(STORE_RING_PUBLIC) | BIT(STORE_CAPTURE) | BIT(STORE_NOTIFY) |       \
 	 BIT(STORE_LISTEN) | BIT(STORE_SOCKET) | BIT(STORE_SECRET_FILE) | BIT(STORE_CREDENTIALS) | \
 	 BIT(STORE_CGROUP) | BIT(STORE_FINGERPRINTS) | BIT(STORE_FINGERPRINTS_READ) |              \
-	 BIT(STORE_FINGERPRINT_KEY))
+	 BIT(STORE_FINGERPRINT_KEY) | BIT(STORE_WATCHDOG) | BIT(STORE_BUTTON))
 /* What the supervisor makes for the fetches of a unit. */
 #define SUPERVISOR_PUTS                                                          \
 	(BIT(STORE_SECRET) | BIT(STORE_SECRET_OTHER) | BIT(STORE_SECRET_STATE) | \
@@ -34,6 +35,7 @@ static int take_booted(struct instance *in, const struct proto_packet *packet, i
 static int take_format(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_units(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_failed_boot(struct instance *in, const struct proto_packet *packet, int fd);
+static int take_watchdog(struct instance *in, const struct proto_packet *packet, int fd);
 static int take_failed(struct instance *in, const struct proto_packet *packet, int fd);
 
 static const struct rule {
@@ -50,6 +52,7 @@ static const struct rule {
 	{ROLE_BOOT, PROTO_FORMAT, false, 0, LOG_FORMAT_COUNT - 1, take_format},
 	{ROLE_BOOT, PROTO_UNITS, false, 0, PLAN_UNITS_MAX, take_units},
 	{ROLE_BOOT, PROTO_FAILED_BOOT, false, 0, FAILED_COUNT - 1, take_failed_boot},
+	{ROLE_BOOT, PROTO_WATCHDOG, false, 0, UINT16_MAX, take_watchdog},
 	{ROLE_BOOT, PROTO_FAILED, false, 0, 255, take_failed},
 	{ROLE_SUPERVISOR, PROTO_HELLO, false, 0, PROTO_VERSION, take_hello},
 	{ROLE_SUPERVISOR, PROTO_PUT, true, SUPERVISOR_PUTS, 0, take_put},
@@ -133,6 +136,13 @@ static int take_failed_boot(struct instance *in, const struct proto_packet *pack
 {
 	(void)fd;
 	in->failed_boot = (enum failed_boot)packet->value;
+	return 0;
+}
+
+static int take_watchdog(struct instance *in, const struct proto_packet *packet, int fd)
+{
+	(void)fd;
+	watchdog_start(in, (uint32_t)packet->value);
 	return 0;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "init/pid1/watchdog.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
@@ -93,5 +94,6 @@ _Noreturn void host_end(const struct instance *in)
 	event_emit(EVENT_NOTICE, "machine-ends", NULL, "the machine %s%s",
 		   machine_end_texts[in->end],
 		   has_failed(in) ? failed_ends[in->failed_boot].why : "");
+	watchdog_leave(in);
 	force(in->end);
 }

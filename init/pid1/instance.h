@@ -12,6 +12,7 @@
  *   shutdown.c  the end                                   -> child, keeper
  *   child.c     fork and exec of one of our own programs
  *   host.c      what only the init of a machine does
+ *   watchdog.c  feeds the machine's watchdog, and asks the supervisor before
  *   detach.c    file systems and devices, before a machine ends
  *   panic.c     the last line of a PID 1 that crashes
  */
@@ -40,12 +41,13 @@ struct child {
 };
 
 enum timer {
-	TIMER_HUNG,    /* has the supervisor applied anything? */
-	TIMER_REAP,    /* look at the zombies again: the journal was full */
-	TIMER_DUMP,    /* the dump takes too long */
-	TIMER_STOP,    /* the stop budget is used up, whatever the supervisor does */
-	TIMER_STOPPED, /* the supervisor has stopped everything, and yet does not exit */
-	TIMER_STAGE,   /* the present stage of the end has had its time */
+	TIMER_HUNG,	/* has the supervisor applied anything? */
+	TIMER_REAP,	/* look at the zombies again: the journal was full */
+	TIMER_DUMP,	/* the dump takes too long */
+	TIMER_STOP,	/* the stop budget is used up, whatever the supervisor does */
+	TIMER_STOPPED,	/* the supervisor has stopped everything, and yet does not exit */
+	TIMER_WATCHDOG, /* the machine's watchdog is to be fed */
+	TIMER_STAGE,	/* the present stage of the end has had its time */
 	TIMER_COUNT
 };
 
@@ -90,10 +92,19 @@ struct instance {
 	int event_journal, event_phase, event_ask, event_answer; /* borrowed from the store */
 	uint64_t timers[TIMER_COUNT]; /* when they fire; USEC_INFINITY: not armed */
 
+	struct {
+		int fd;		/* borrowed from the store; -EBADF: none */
+		uint32_t end_s; /* its timeout from the last step on; 0: as it is */
+		uint64_t interval_us;
+		bool was_asked;	  /* the supervisor, the last time */
+		uint64_t answers; /* of it until then */
+	} watchdog;
+
 	uint64_t seen_cursor; /* of the journal, when TIMER_HUNG was armed */
 	uint64_t stop_budget_us;
 	uint32_t n_stops; /* how often a stop was asked for */
 
+	bool is_button_pressed;
 	enum failed_boot failed_boot; /* FailedBoot=, once boot has read it */
 	enum machine_end end;	      /* on a host: what was asked for, or follows from the end */
 	pid_t watcher;		      /* ends the machine when we do not; 0: none */

@@ -15,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@
 #include "init/pid1/panic.h"
 #include "init/pid1/reap.h"
 #include "init/pid1/shutdown.h"
+#include "init/pid1/watchdog.h"
 #include "lib/signals.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
@@ -53,16 +55,10 @@ static void arm_stop(struct instance *in, uint64_t budget_us)
 		in->timers[TIMER_STOP] = clock_add_us(clock_now_us(), budget_us);
 }
 
-static void take_stop(struct instance *in, const struct signalfd_siginfo *info)
+static void stop(struct instance *in, const struct signalfd_siginfo *info)
 {
-	char name[SIGNALS_NAME_SIZE];
-
 	if (in->n_stops++ == 0)
 		in->end = host_end_of_signal((int)info->ssi_signo);
-	signals_name((int)info->ssi_signo, name);
-	event_with_string("signal", name);
-	event_with_i64("sender", info->ssi_pid);
-	event_emit(EVENT_NOTICE, "stop-asked", NULL, "stopping: %s was received", name);
 	if (in->children[ROLE_BOOT].pid > 0) {
 		arm_stop(in, BOOT_STOP_US);
 		boot_interrupt(in, in->n_stops == 1 ? SIGTERM : SIGKILL);
@@ -72,6 +68,17 @@ static void take_stop(struct instance *in, const struct signalfd_siginfo *info)
 	/* The first two mean something: they have room of their own. */
 	(void)reap_journal_signal(in, (int)info->ssi_signo, (pid_t)info->ssi_pid, info->ssi_uid,
 				  in->n_stops <= 2);
+}
+
+static void take_stop(struct instance *in, const struct signalfd_siginfo *info)
+{
+	char name[SIGNALS_NAME_SIZE];
+
+	signals_name((int)info->ssi_signo, name);
+	event_with_string("signal", name);
+	event_with_i64("sender", info->ssi_pid);
+	event_emit(EVENT_NOTICE, "stop-asked", NULL, "stopping: %s was received", name);
+	stop(in, info);
 }
 
 /* What they mean there is for machines alone. */
@@ -157,6 +164,23 @@ static void answer(struct instance *in)
 	(void)eventfd_write(in->event_answer, 1);
 }
 
+/* It is an infrequent and short message, and the socket lets no other through (boot/button.c). */
+static void read_button(struct instance *in)
+{
+	const struct signalfd_siginfo info = {.ssi_signo = SIGPWR};
+	char message[1024];
+
+	if (recv(store_find(in->store, STORE_BUTTON, 0), message, sizeof(message), MSG_DONTWAIT) <
+	    0) {
+		if (errno != EAGAIN && errno != EINTR && errno != ENOBUFS)
+			store_drop(in->store, STORE_BUTTON, 0);
+		return;
+	}
+	event_emit(EVENT_NOTICE, "power-button", NULL, "stopping: the power button was pressed");
+	in->is_button_pressed = true;
+	stop(in, &info);
+}
+
 /* ---- timers */
 
 static void kick_stage(struct instance *in)
@@ -165,9 +189,10 @@ static void kick_stage(struct instance *in)
 }
 
 static void (*const timer_actions[TIMER_COUNT])(struct instance *) = {
-	[TIMER_HUNG] = keeper_check_hung, [TIMER_REAP] = reap_all,
-	[TIMER_DUMP] = shutdown_end_dump, [TIMER_STOP] = shutdown_at_deadline,
-	[TIMER_STAGE] = kick_stage,	  [TIMER_STOPPED] = shutdown_by_board,
+	[TIMER_HUNG] = keeper_check_hung,    [TIMER_REAP] = reap_all,
+	[TIMER_DUMP] = shutdown_end_dump,    [TIMER_STOP] = shutdown_at_deadline,
+	[TIMER_WATCHDOG] = watchdog_feed,    [TIMER_STAGE] = kick_stage,
+	[TIMER_STOPPED] = shutdown_by_board,
 };
 
 static void fire_timers(struct instance *in)
@@ -196,18 +221,17 @@ static uint64_t next_deadline(const struct instance *in)
 
 static void turn(struct instance *in)
 {
-	enum { SIGNALS, CHANNEL, PHASE, ASK, COUNT };
+	enum { SIGNALS, CHANNEL, PHASE, ASK, BUTTON, COUNT };
 	static void (*const actions[COUNT])(struct instance *) = {
-		[SIGNALS] = read_signals,
-		[CHANNEL] = read_channel,
-		[PHASE] = read_phase,
-		[ASK] = answer,
+		[SIGNALS] = read_signals, [CHANNEL] = read_channel, [PHASE] = read_phase,
+		[ASK] = answer,		  [BUTTON] = read_button,
 	};
 	struct pollfd fds[COUNT] = {
 		[SIGNALS] = {.fd = in->signal_fd, .events = POLLIN},
 		[CHANNEL] = {.fd = in->channel.fd, .events = POLLIN},
 		[PHASE] = {.fd = in->event_phase, .events = POLLIN},
 		[ASK] = {.fd = in->event_ask, .events = POLLIN},
+		[BUTTON] = {.fd = store_find(in->store, STORE_BUTTON, 0), .events = POLLIN},
 	};
 
 	if (poll(fds, COUNT, clock_poll_ms(next_deadline(in))) > 0) {
@@ -264,6 +288,7 @@ static void init(struct instance *in, const struct options *options)
 		.event_phase = -EBADF,
 		.event_ask = -EBADF,
 		.event_answer = -EBADF,
+		.watchdog.fd = -EBADF,
 		.stop_budget_us = DEFAULT_BUDGET_US,
 	};
 	for (enum timer timer = 0; timer < TIMER_COUNT; timer++)

@@ -196,10 +196,13 @@ void shutdown_begin(struct instance *in, int status, uint64_t grace_us)
 	enter(in, STAGE_TERM);
 }
 
-/* The dump is for a unit that failed by itself. A lone command's own status says it all, and its
+/* The dump is for a unit that failed by itself, and for a machine that was switched off from outside
+ * and could not stop in order. A lone command's own status says it all, and its
  * output is its own. */
 static bool is_dump_wanted(const struct instance *in, const struct board_manager *manager)
 {
+	if (in->is_button_pressed && manager->exit_status != 0)
+		return true;
 	return manager->exit_status != 0 && manager->cause_unit != PLAN_NO_UNIT &&
 	       manager->cause != RESULT_SUCCESS && !(in->plan.header->flags & PLAN_MAIN_COMMAND);
 }

@@ -5,6 +5,10 @@
  *   exit STATUS       of this process
  *   wait              for ever
  *   say WORD
+ *   sleep SECONDS
+ *   stop-supervisor   it hangs
+ *   freeze-init       PID 1 hangs, as a debugger's prey
+ *   crash-init        PID 1 jumps to an address where nothing is
  *   stack             ext4 on a mapped device on a loop device on a file in memory; a file of that on
  *                     a loop device, with another ext4: what only goes from the top
  *   freeze            the mapped device takes nothing any more, while much is still to be written
@@ -19,8 +23,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/user.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
@@ -129,6 +136,45 @@ static void freeze(void)
 		   DM_SUSPEND_FLAG | DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG);
 }
 
+static void stop_supervisor(void)
+{
+	char path[64], name[32] = "";
+
+	for (int pid = 2; pid < 4096; pid++) {
+		(void)snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+		FILE *file = fopen(path, "re");
+		size_t n = file ? fread(name, 1, sizeof(name) - 1, file) : 0;
+		if (file)
+			(void)fclose(file);
+		name[n] = '\0';
+		if (strncmp(name, "holdfast-superv", 15) == 0)
+			check("stop", kill(pid, SIGSTOP));
+	}
+}
+
+static void ask_tracer(int request, void *data)
+{
+	check("ptrace", (int)ptrace(request, 1, NULL, data));
+}
+
+static void freeze_init(void)
+{
+	ask_tracer(PTRACE_SEIZE, NULL);
+	ask_tracer(PTRACE_INTERRUPT, NULL);
+	check("waitpid", waitpid(1, NULL, __WALL));
+}
+
+static void crash_init(void)
+{
+	struct user_regs_struct registers;
+
+	freeze_init();
+	ask_tracer(PTRACE_GETREGS, &registers);
+	registers.rip = 0x18;
+	ask_tracer(PTRACE_SETREGS, &registers);
+	ask_tracer(PTRACE_DETACH, NULL);
+}
+
 static void wait_for_ever(void)
 {
 	for (;;)
@@ -145,6 +191,11 @@ static void leave(const char *status)
 	_exit(atoi(status));
 }
 
+static void doze(const char *seconds)
+{
+	(void)sleep((unsigned)atoi(seconds));
+}
+
 static void say(const char *word)
 {
 	(void)puts(word);
@@ -157,8 +208,16 @@ int main(int argc, char **argv)
 		void (*run)(void);
 		void (*run_with)(const char *);
 	} words[] = {
-		{"stack", stack, NULL}, {"freeze", freeze, NULL}, {"wait", wait_for_ever, NULL},
-		{"signal", NULL, send}, {"exit", NULL, leave},	  {"say", NULL, say},
+		{"stack", stack, NULL},
+		{"freeze", freeze, NULL},
+		{"wait", wait_for_ever, NULL},
+		{"stop-supervisor", stop_supervisor, NULL},
+		{"freeze-init", freeze_init, NULL},
+		{"crash-init", crash_init, NULL},
+		{"signal", NULL, send},
+		{"exit", NULL, leave},
+		{"say", NULL, say},
+		{"sleep", NULL, doze},
 	};
 
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);

@@ -89,6 +89,12 @@ def damage(path, offset, size=64):
         f.write(bytes(b ^ 0xff for b in data))
 
 
+def module_list(names):
+    """The file /modules for these and what they depend on."""
+    resolved = initramfs.Modules(kernel.find().modules).resolve(names)
+    return b"".join(f"{name} {parameters}".rstrip().encode() + b"\n" for name, parameters, _ in resolved)
+
+
 class Machine(harness.Process):
     """One QEMU. Its serial line is the output; close() ends it. drive: options of its disks, each
     behind a comma; more: options of QEMU."""

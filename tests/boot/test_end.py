@@ -12,7 +12,7 @@ from qemu import harness
 import instance
 
 POWER_OFF, RESTART, HALT = "reboot: Power down", "reboot: Restarting system", "reboot: System halted"
-MODULES = (*qemu.MODULES, "loop")
+MODULES = (*qemu.MODULES, "loop", "button", "softdog")
 
 
 def make_image(folder):
@@ -66,9 +66,11 @@ class Case(qemu.Case):
                 f.write(text)
         return qemu.Disk(f"{self.dir}/disk{self.n_disks}", root)
 
-    def boot(self, words, conf="", service=""):
+    def boot(self, words, conf="", service="", modules=None):
+        """modules: those alone are loaded."""
         disk = self.make_disk(words, conf, service)
-        return self.restored(SHARED[0].snapshot, disk.path, disk.words())
+        files = {"/modules": qemu.module_list(modules)} if modules else {}
+        return self.restored(SHARED[0].snapshot, disk.path, disk.words(), files)
 
     def assert_end(self, machine, event, *said):
         """It ended with the word of the kernel, and holdfast had said why."""
@@ -109,6 +111,42 @@ class FileSystems(Case):
         text = self.assert_end(self.boot("stack freeze signal 39 wait"), RESTART, "sync-hangs",
                                "detach-hangs", "mount-left", '"event":"detached"')
         self.assertNotIn("end-deadline", text)
+
+
+class PowerButton(Case):
+    """How a hypervisor asks for a stop."""
+
+    def test_it_powers_off_in_order(self):
+        machine = self.boot("say waiting wait")
+        machine.wait_for('"msg":"waiting"', qemu.DEADLINE)
+        machine.ask("system_powerdown")
+        text = self.assert_end(machine, POWER_OFF, '"event":"power-button"', "app.service is down",
+                               "the machine powers off")
+        self.assertIn("power-button: powers the machine off", text)
+        self.assertNotIn('"type":"dump"', text)
+
+    def test_without_the_module_its_absence_is_said(self):
+        machine = self.boot("exit 0", modules=qemu.MODULES)
+        self.assert_end(machine, POWER_OFF, "power-button: not heard; the kernel's module",
+                        "watchdog: none; nothing resets a machine that hangs")
+
+
+class Watchdog(Case):
+    """softdog: the kernel's own, which needs no hardware."""
+    CONF = "RuntimeWatchdogSec=9s"
+
+    def test_a_frozen_init_is_reset(self):
+        machine = self.boot("say waiting freeze-init wait", self.CONF)
+        text = machine.wait_off()
+        self.assertIn("watchdog: 9 s, Software Watchdog", text)
+        self.assertIn("softdog: Initiating system reboot", text)
+
+    def test_a_supervisor_that_hangs_is_replaced_and_the_machine_goes_on(self):
+        # Longer than the timeout: the successor answers, and the watchdog is fed again.
+        machine = self.boot("stop-supervisor sleep 12 signal 39 wait", self.CONF)
+        text = self.assert_end(machine, RESTART, "does not answer the watchdog's question",
+                               "holdfast-supervisor has died with 9")
+        self.assertNotIn("softdog: Init", text)
 
 
 if __name__ == "__main__":

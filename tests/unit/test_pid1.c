@@ -1,5 +1,5 @@
 /*
- * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c init/pid1/detach.c lib/machine.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
+ * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c init/pid1/watchdog.c init/pid1/detach.c lib/machine.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
  *
  * The parts of managed mode that need no instance: when a death is followed by a start, what a
  * packet may be, and the last line of a process that crashes.
@@ -123,6 +123,8 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_SOCKET,
 		STORE_SECRET_FILE,
 		STORE_CREDENTIALS,
+		STORE_WATCHDOG,
+		STORE_BUTTON,
 		STORE_CGROUP,
 		STORE_FINGERPRINTS,
 		STORE_FINGERPRINTS_READ,
@@ -139,7 +141,7 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 	if (type == PROTO_DROP)
 		return !has_fd && sender == ROLE_SUPERVISOR && is_of_supervisor;
 	if (type == PROTO_BOOTED || type == PROTO_FORMAT || type == PROTO_UNITS ||
-	    type == PROTO_FAILED)
+	    type == PROTO_FAILED || type == PROTO_FAILED_BOOT || type == PROTO_WATCHDOG)
 		return !has_fd && sender == ROLE_BOOT && kind == 0;
 	return false; /* a second HELLO, and what has no name */
 }
@@ -149,10 +151,10 @@ static void test_packets_by_type_and_kind(void **state)
 	static const enum role senders[] = {ROLE_BOOT, ROLE_SUPERVISOR};
 
 	(void)state;
-	for (int i = 0; i < 2 * 8 * 64 * 2; i++) {
+	for (int i = 0; i < 2 * 16 * 64 * 2; i++) {
 		struct channel channel = {.sender = senders[i & 1], .has_greeted = true};
 		bool has_fd = i >> 1 & 1;
-		uint32_t type = (uint32_t)(i >> 2 & 7), kind = (uint32_t)(i >> 5);
+		uint32_t type = (uint32_t)(i >> 2 & 15), kind = (uint32_t)(i >> 6);
 		struct proto_packet p = packet(type, kind, 0, 0);
 		assert_int_equal(channel_allows(&channel, &p, has_fd),
 				 is_expected(channel.sender, type, kind, has_fd));
