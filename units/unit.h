@@ -224,7 +224,6 @@ struct conf {
 	uint32_t root, shells, log_format, health_detail, failed_boot;
 	uint32_t no_room, lockdown;
 	struct modules modules;
-	uint32_t no_room;
 	uint64_t runtime_watchdog_us, reboot_watchdog_us; /* 0: off */
 	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;
 	struct settings sysctls; /* "net/core/somaxconn=4096" */
