@@ -233,6 +233,7 @@ class Distribution(Check):
     # What cannot be had, and why: everything else must load without an error.
     REASONS = {
         "ssh.service": ["it gives a login, and nobody gets in"],
+        "ssh.socket": ["it is the port of SSH, and nobody gets in"],
         # Both names are links that Debian makes when a package is configured.
         "chrony-wait.service": ["Requires=chronyd.service: there is no such unit",
                                 "DynamicUser= cannot be honoured"],
