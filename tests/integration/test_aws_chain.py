@@ -236,6 +236,13 @@ class Values(Base):
         self.aws.parameters["x"] = [Parameter("a,b", "StringList")]
         self.assertEqual(self.good(("A", "ssm:x", ENVIRONMENT, CONFIG)).values, {"A": "a,b"})
 
+    def test_an_answer_of_another_version_is_none(self):
+        shown = {"Name": "x", "Type": "String", "Value": "wrong", "Version": 9}
+        for selector in (":9", "9", None):
+            one = {**shown, "Selector": selector} if selector else shown
+            self.aws.fault("GetParameters", kind="status", status=200, body=json.dumps({"Parameters": [one]}).encode())
+            self.bad(66, ("A", "ssm:x:1"), says="no such version")
+
     def test_what_a_refresh_asks_of_stages_and_versions(self):
         """A version never changes; of a stage it is asked which one has it."""
         secret = self.aws.secrets["s"] = Secret("one")
