@@ -150,11 +150,10 @@ class Container(Base):
         self.assertEqual((result.status, result.values), (0, {"A": "v"}), result.err)
 
     def test_three_attempts(self):
-        self.aws.container_fails = 2
+        self.aws.container_fails, self.aws.lifetime = 2, 500
         self.fetch(**self.container())
         self.assertEqual(len(self.aws.metadata_calls), 3)
         self.aws.forget()
-        self.remote.state = type(self.remote)(self.dir).state
         self.aws.container_fails = 9
         self.bad(75, ITEM, says="the container's credentials: it answered with status 503", **self.container())
         self.assertEqual(len(self.aws.metadata_calls), 3)
