@@ -33,10 +33,10 @@ UNITS       := $(wildcard units/*.c)
 # Where a list is still a wildcard the program is one folder and nothing else.
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options.c lib/proc.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/resolvconf.c lib/signals.c lib/termination.c \
+holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/reference.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/tty.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
-holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/secretfile.c lib/secretreport.c \
+holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
@@ -59,7 +59,7 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
 holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oci.c tools/lint.c \
-                             tools/lint_files.c tools/lint_secrets.c lib/resolvconf.c lib/signals.c \
+                             tools/lint_files.c tools/lint_secrets.c lib/reference.c lib/resolvconf.c lib/signals.c \
                              lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).

@@ -223,7 +223,9 @@ static bool header_fits(const struct plan *plan)
 	       plan_unit_count(plan) <= PLAN_UNITS_MAX &&
 	       range_fits(plan, header->scratch, PLAN_SCRATCH) &&
 	       list_fits(plan, header->secret_settings, header->sections[PLAN_STRINGS].count) &&
-	       (header->main_unit == PLAN_NO_UNIT || header->main_unit < plan_unit_count(plan));
+	       (header->main_unit == PLAN_NO_UNIT || header->main_unit < plan_unit_count(plan)) &&
+	       (header->identity_unit == PLAN_NO_UNIT ||
+		header->identity_unit < plan_unit_count(plan));
 }
 
 int plan_open(const void *data, size_t size, struct plan *ret_plan)

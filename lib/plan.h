@@ -187,13 +187,15 @@ enum secret_delivery {
 #define SECRET_IS_CONFIG (1U << 1) /* Config=: never scrubbed, may stand in the dump */
 #define SECRET_IS_PATH	 (1U << 2) /* SecretPath=: all below it, names made from what is found */
 #define SECRET_IS_REMOTE (1U << 3) /* only holdfast-secrets-remote can get it */
+#define SECRET_NEEDS_IDENTITY \
+	(1U << 4) /* ${NAME} in its reference stands for a value of the identity unit */
 
 /* What a unit is told when a value of its secrets has changed. */
 enum secret_change { CHANGE_NONE, CHANGE_RESTART, CHANGE_SIGNAL, SECRET_CHANGE_COUNT };
 
 struct plan_secret {
 	plan_str name;
-	plan_str reference; /* "file:/run/x", ${VAR} resolved */
+	plan_str reference; /* "file:/run/x", ${VAR} resolved but for SECRET_NEEDS_IDENTITY */
 	uint32_t delivery;
 	uint32_t flags;
 	uint32_t mode; /* of the file */
@@ -375,8 +377,10 @@ struct plan_header {
 	plan_str credentials_directory; /* parent of each unit's; empty: no files can be had */
 	uint32_t uid_log, uid_health, uid_secrets; /* PLAN_NO_ID: they share ours */
 	uint32_t main_unit;			   /* of PLAN_MAIN_COMMAND, else PLAN_NO_UNIT */
-	uint32_t n_listen;    /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
-	uint32_t health_port; /* of the first of them that loopback reaches; 0: none */
+	uint32_t
+		identity_unit; /* whose values stand for ${NAME} in references, else PLAN_NO_UNIT */
+	uint32_t n_listen;     /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
+	uint32_t health_port;  /* of the first of them that loopback reaches; 0: none */
 	struct plan_range scratch; /* [Scratch]: the instance's own */
 	/* [Secrets]. */
 	uint64_t fetch_timeout_us; /* of a unit's first fetch, with all its tries */

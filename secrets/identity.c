@@ -9,6 +9,7 @@
 #include "secrets/secmem.h"
 
 #define PATH_MAX_BYTES 512
+#define VALUE_MAX      1024
 
 /* user-data, dynamic/… and tags/…, placement/… and all else below meta-data. */
 static bool make_path(const char *rest, char *path, size_t size)
@@ -39,6 +40,20 @@ static enum secret_outcome identity_open(struct run *run, struct secret *secret,
 	return SECRET_OK;
 }
 
+/* It becomes part of references: a tag that has more in it is none of ours. */
+static void give(struct run *run, struct secret *secret, const char *text, size_t length)
+{
+	bool is_line = length > 0 && length <= VALUE_MAX;
+
+	for (size_t i = 0; i < length && is_line; i++)
+		is_line = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
+	if (is_line)
+		run_give(run, secret, text, length, NULL);
+	else
+		run_fail(run, secret, SECRET_MALFORMED,
+			 "expected one line of text, of at most %d bytes", VALUE_MAX);
+}
+
 static void give_key(struct run *run, struct secret *secret, const char *text, size_t length,
 		     const char *key)
 {
@@ -46,9 +61,9 @@ static void give_key(struct run *run, struct secret *secret, const char *text, s
 
 	CLEANUP(secmem_freep) char *value = pick_value(text, length, key, &size);
 	if (value)
-		run_give(run, secret, value, size, NULL);
+		give(run, secret, value, size);
 	else
-		run_fail(run, secret, SECRET_NOT_FOUND,
+		run_fail(run, secret, SECRET_MALFORMED,
 			 "what stands there has no %s: expected a JSON object or lines KEY=VALUE",
 			 key);
 }
@@ -68,12 +83,14 @@ static void fetch_one(struct run *run, struct secret *secret)
 	if (outcome == SECRET_NOT_FOUND && str_starts(rest, "tags/"))
 		strbuf_adds(&why, "; tags are shown only where the instance's metadata options "
 				  "have InstanceMetadataTags=enabled");
+	/* A variable that nobody has set is a fault of the configuration, wherever it was to be. */
 	if (outcome != SECRET_OK)
-		run_fail(run, secret, outcome, "%s", text);
+		run_fail(run, secret, outcome == SECRET_NOT_FOUND ? SECRET_MALFORMED : outcome,
+			 "%s", text);
 	else if (key)
 		give_key(run, secret, reply, length, key + 1);
 	else
-		run_give(run, secret, reply, length, NULL);
+		give(run, secret, reply, length);
 }
 
 static void identity_fetch(struct run *run)

@@ -17,6 +17,7 @@
 #include "lib/secretrequest.h"
 #include "lib/str.h"
 #include "lib/sys.h"
+#include "supervisor/identity.h"
 #include "supervisor/manager.h"
 #include "supervisor/spawn.h"
 
@@ -112,23 +113,32 @@ static int pass(struct passed *passed, int fd)
 	return fd < 0 ? -1 : fd;
 }
 
-static void add_item(struct strbuf *buf, const struct manager *m, const struct fetch *fetch,
+static bool add_item(struct strbuf *buf, const struct manager *m, const struct fetch *fetch,
 		     uint32_t index, struct passed *passed)
 {
 	const struct plan_secret *secret = plan_secret(&m->plan, index);
-	const char *reference = plan_string(&m->plan, secret->reference);
-	int fd = store_find(m->store, STORE_SECRET_FILE, index);
+	bool is_filled = secret->flags & SECRET_NEEDS_IDENTITY;
+	char text[SECRETREQUEST_REFERENCE_MAX], why[1];
+	struct strbuf out, ignored;
 
-	if (fetch->operation == SECRETS_REFRESH && str_starts(reference, "file:"))
+	strbuf_init(&out, text, sizeof(text));
+	strbuf_init(&ignored, why, sizeof(why));
+	const char *reference = identity_fill(m, index, &out, &ignored);
+	/* It was checked before the first fetch, and does not change. */
+	if (!reference)
+		return false;
+	int fd = store_find(m->store, STORE_SECRET_FILE, index);
+	if ((is_filled || fetch->operation == SECRETS_REFRESH) && str_starts(reference, "file:"))
 		fd = pass(passed, open_source(reference));
 	secretrequest_add(buf, &(struct secretrequest_item){
 				       .name = plan_string(&m->plan, secret->name),
 				       .reference = reference,
 				       .delivery = secret->delivery,
-				       .flags = secret->flags,
+				       .flags = secret->flags & ~SECRET_NEEDS_IDENTITY,
 				       .mode = secret->mode,
 				       .fd = fd < 0 ? -1 : fd,
 			       });
+	return true;
 }
 
 static int encode(struct strbuf *buf, const struct manager *m, const struct fetch *fetch,
@@ -156,7 +166,8 @@ static int encode(struct strbuf *buf, const struct manager *m, const struct fetc
 		secretrequest_setting(buf,
 				      plan_string(&m->plan, plan_list_get(&m->plan, settings, i)));
 	for (uint32_t i = secrets.first; i < secrets.first + secrets.count; i++)
-		add_item(buf, m, fetch, i, passed);
+		if (!add_item(buf, m, fetch, i, passed))
+			return -ENOKEY;
 	return secretrequest_end(buf);
 }
 

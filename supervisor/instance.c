@@ -200,7 +200,8 @@ static struct survey take_survey(const struct manager *m)
 		bool is_down = unit_is_down(state);
 		if (!is_down)
 			survey.is_all_down = false;
-		if (!is_down && plan->kind != UNIT_TARGET)
+		/* What the machine said of itself is kept, and is no work. */
+		if (!is_down && plan->kind != UNIT_TARGET && unit != m->plan.header->identity_unit)
 			survey.is_anything_up = true;
 		if (record->goal == GOAL_UP && !(record->flags & BOARD_UNIT_SETTLED) &&
 		    (!unit_is_up(state) || probe_holds_startup(m, unit)))

@@ -9,6 +9,7 @@
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "supervisor/fetch.h"
+#include "supervisor/identity.h"
 #include "supervisor/report.h"
 #include "supervisor/turns.h"
 
@@ -67,6 +68,13 @@ uint32_t secrets_left_ms(uint64_t now, uint64_t deadline_us)
 	return (uint32_t)MAX(MIN(left / USEC_PER_MSEC, UINT32_MAX), 1U);
 }
 
+static int give_up(const struct manager *m, uint32_t unit, struct board_unit *record, int status)
+{
+	if (unit == m->plan.header->identity_unit)
+		identity_explain(m);
+	return fail_fetch(record, status);
+}
+
 /* One run as long as it may last: what a run that ends without all of its secrets has is lost, and
  * a fleet that is throttled would fetch the same again and again (docs/fleet.md). */
 static int start_fetch(struct manager *m, uint32_t unit, struct board_unit *record,
@@ -80,6 +88,9 @@ static int start_fetch(struct manager *m, uint32_t unit, struct board_unit *reco
 		.deadline_ms = secrets_left_ms(now, record->deadline_us),
 	};
 
+	int status = identity_check(m, unit);
+	if (status != 0)
+		return fail_fetch(record, status);
 	life->deadline_us = now + fetch.deadline_ms * USEC_PER_MSEC + SECRETS_GRACE_US;
 	secrets_publish(m, unit, life);
 	int r = fetch_begin(m, &fetch);
@@ -149,7 +160,7 @@ int secrets_fetched(struct manager *m, const struct journal_entry *entry, struct
 		return EVENT_UNIT_DONE;
 	}
 	if (!is_worth_retrying(life.status) || life.due_us >= record->deadline_us)
-		return fail_fetch(record, life.status);
+		return give_up(m, entry->unit, record, life.status);
 	say_retry(m, entry->unit, &life, now);
 	return NO_EVENT;
 }
@@ -160,5 +171,5 @@ void secrets_timed_out(struct manager *m, uint32_t unit, struct board_unit *reco
 
 	event_emit(EVENT_ERROR, "secrets-failed", plan_unit_name(&m->plan, unit),
 		   "its secrets did not come within FetchTimeoutSec=");
-	(void)fail_fetch(record, status ? status : REPORT_STATUS_TEMPORARY);
+	(void)give_up(m, unit, record, status ? status : REPORT_STATUS_TEMPORARY);
 }

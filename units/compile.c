@@ -8,6 +8,7 @@
 #include "units/conf.h"
 #include "units/graph.h"
 #include "units/listen.h"
+#include "units/identity.h"
 #include "units/load.h"
 #include "units/main_unit.h"
 #include "units/programs.h"
@@ -78,6 +79,7 @@ static void load(struct units *units)
 		check_unit(units, units->items[i]);
 		resolve_unit(units, units->items[i]);
 	}
+	identity_add_unit(units);
 	tmpfiles_load(units);
 	graph_build(units);
 	check_stop_budget(units);
@@ -129,12 +131,6 @@ size_t units_folders(const struct units *units, const struct units_folder **ret_
 {
 	*ret_folders = units->folders.items;
 	return units->folders.count;
-}
-
-size_t units_needed(const struct units *units, const struct units_identity **ret_needed)
-{
-	*ret_needed = units->needed.items;
-	return units->needed.count;
 }
 
 void units_free(struct units *units)

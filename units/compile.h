@@ -28,9 +28,6 @@ struct units_summary {
 };
 size_t units_count(const struct units *units);
 struct units_summary units_summary(const struct units *units, size_t i);
-/* Variables that have to be asked for before anything is compiled: with any of them the units are to
- * be loaded once more, with units_request.identity. */
-size_t units_needed(const struct units *units, const struct units_identity **ret_needed);
 void units_free(struct units *units);
 
 /*

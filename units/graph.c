@@ -5,7 +5,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "units/load.h"
-#include "units/reference.h"
+#include "lib/reference.h"
 
 static const enum unit_relation inverses[UNIT_RELATION_COUNT] = {
 	[REL_REQUIRES] = REL_REQUIRED_BY,  [REL_REQUISITE] = REL_REQUISITE_OF,
@@ -267,7 +267,8 @@ static bool comes_after(const struct units *units, uint32_t later, uint32_t firs
 static bool has_remote_secret(const struct unit *unit)
 {
 	for (size_t i = 0; i < unit->secrets.count; i++) {
-		if (reference_is_remote(unit->secrets.items[i].reference))
+		const struct secret *secret = &unit->secrets.items[i];
+		if ((secret->flags & SECRET_IS_REMOTE) || reference_is_remote(secret->reference))
 			return true;
 	}
 	return false;

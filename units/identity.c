@@ -4,8 +4,10 @@
 
 #include "lib/str.h"
 #include "units/environment.h"
+#include "units/load.h"
 #include "units/source.h"
 
+#define IDENTITY_UNIT "holdfast-identity.service"
 #define CMDLINE	      "cmdline:"
 #define IMDS	      "imds:"
 #define CMDLINE_BYTES 65536
@@ -89,32 +91,13 @@ static void need(struct units *units, const struct setting *setting, const char 
 		if (units->needed.items[i].reference == reference)
 			return;
 	}
-	*LIST_ADD(&units->arena, &units->needed) = (struct units_identity){
+	*LIST_ADD(&units->arena, &units->needed) = (struct secret){
 		.name = arena_copy(&units->arena, setting->text, length),
 		.reference = reference,
-		.file = setting->at.file,
-		.line = setting->at.line,
-		.column = setting->at.column,
+		.delivery = SECRET_ENVIRONMENT,
+		.flags = SECRET_IS_CONFIG | SECRET_IS_REMOTE,
+		.at = setting->at,
 	};
-}
-
-static const char *ask(struct units *units, const struct setting *setting, const char *reference,
-		       bool *ret_is_pending)
-{
-	const char *const *given = units->request.identity;
-	size_t length = (size_t)(reference - setting->text) - 1;
-
-	if (!given) {
-		need(units, setting, reference);
-		*ret_is_pending = true;
-		return "";
-	}
-	for (; *given; given++) {
-		const char *value = value_of(*given, setting->text, length);
-		if (value)
-			return value;
-	}
-	return NULL;
 }
 
 const char *identity_find(struct units *units, const char *name, size_t length,
@@ -127,11 +110,80 @@ const char *identity_find(struct units *units, const char *name, size_t length,
 		const char *reference = value_of(setting->text, name, length);
 		if (!reference)
 			continue;
-		if (str_starts(reference, IMDS))
-			return ask(units, setting, reference, ret_is_pending);
+		if (str_starts(reference, IMDS)) {
+			need(units, setting, reference);
+			*ret_is_pending = true;
+			return "";
+		}
 		/* In a container that command line is the machine's, and says nothing of us. */
 		return units->request.is_host ? kernel_argument(units, reference + strlen(CMDLINE))
 					      : NULL;
 	}
 	return NULL;
+}
+
+/* ---- the unit that asks */
+
+static void relate(struct units *units, struct unit *unit, enum unit_relation type,
+		   const struct secret *secret)
+{
+	*LIST_ADD(&units->arena, &unit->relations) = (struct relation){
+		.type = type,
+		.name = IDENTITY_UNIT,
+		.at = secret->at,
+		.is_implied = true,
+	};
+}
+
+/* True where a secret of the unit needs it. */
+static bool relate_unit(struct units *units, struct unit *unit)
+{
+	for (size_t i = 0; i < unit->secrets.count; i++) {
+		if (!unit->secrets.items[i].is_pending)
+			continue;
+		relate(units, unit, REL_REQUIRES, &unit->secrets.items[i]);
+		relate(units, unit, REL_AFTER, &unit->secrets.items[i]);
+		return true;
+	}
+	return false;
+}
+
+static struct unit *create(struct units *units, const struct where *at)
+{
+	if (load_find_exact(units, IDENTITY_UNIT)) {
+		report_error(&units->report, at,
+			     "[Identity]: there is a unit %s: expected that name to be free",
+			     IDENTITY_UNIT);
+		return NULL;
+	}
+	struct unit *unit = load_create(units, IDENTITY_UNIT, at);
+	if (!unit)
+		return NULL;
+	unit->file = at->file;
+	unit->description = "What the machine says of itself: [Identity]";
+	unit->plan.type = SERVICE_ONESHOT;
+	unit->plan.flags |= UNIT_REMAIN_AFTER_EXIT;
+	unit->secrets = units->needed;
+	return unit;
+}
+
+void identity_add_unit(struct units *units)
+{
+	size_t count = units->count;
+
+	if (units->needed.count == 0)
+		return;
+	struct where at = units->needed.items[0].at;
+	struct unit *unit = create(units, &at);
+	if (!unit)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		bool is_essential = units->items[i]->plan.flags & UNIT_ESSENTIAL;
+		if (!relate_unit(units, units->items[i]) || !is_essential)
+			continue;
+		/* Its status is the instance's then, and not that of one that could not be started. */
+		unit->plan.flags |= UNIT_ESSENTIAL;
+		unit->plan.failure_action = ACTION_EXIT;
+	}
+	units->identity_unit = unit;
 }

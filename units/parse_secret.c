@@ -10,7 +10,7 @@
 #include "units/environment.h"
 #include "units/identity.h"
 #include "units/parsers.h"
-#include "units/reference.h"
+#include "lib/reference.h"
 #include "units/values.h"
 #include "units/words.h"
 
@@ -32,23 +32,45 @@ static const char *find_variable(const struct parse *parse, const char *name, si
 	return identity_find(parse->units, name, length, ret_is_pending);
 }
 
-/* ${VAR} in a reference: one image serves many environments. NULL after an error. */
-static char *fill_in(const struct parse *parse, const char *text, size_t offset,
-		     bool *ret_is_pending)
+/* A reference with its variables filled in, and as it will look when the others are. */
+struct filled {
+	struct text text, sample;
+	bool is_pending;
+};
+
+static void add_value(struct filled *filled, const char *name, size_t length, const char *value,
+		      bool is_pending)
 {
-	struct text out = {.arena = &parse->units->arena};
+	/* What will stand there is not known yet: this is enough to check the rest. */
+	text_adds(&filled->sample, value && !is_pending ? value : "VALUE");
+	filled->is_pending = filled->is_pending || is_pending;
+	if (!is_pending) {
+		text_adds(&filled->text, value ? value : "VALUE");
+		return;
+	}
+	text_adds(&filled->text, "${");
+	for (size_t i = 0; i < length; i++)
+		text_addc(&filled->text, name[i]);
+	text_addc(&filled->text, '}');
+}
+
+/* ${VAR} in a reference: one image serves many environments. False after an error. */
+static bool fill_in(const struct parse *parse, const char *text, size_t offset,
+		    struct filled *filled)
+{
 	const char *at = text, *value;
 
 	while (*at) {
 		if (at[0] != '$' || at[1] != '{') {
-			text_addc(&out, *at++);
+			text_addc(&filled->text, *at);
+			text_addc(&filled->sample, *at++);
 			continue;
 		}
 		size_t length = strcspn(at + 2, "}"), place = offset + (size_t)(at - text);
 		struct where where = lex_where(parse->item, place);
 		if (at[2 + length] != '}' || !environment_name_is_valid(at + 2, length)) {
 			parse_error(parse, place, "expected ${NAME}");
-			return NULL;
+			return false;
 		}
 		bool is_pending = false;
 		value = find_variable(parse, at + 2, length, &is_pending);
@@ -59,33 +81,37 @@ static char *fill_in(const struct parse *parse, const char *text, size_t offset,
 				       parse->units->request.is_host
 					       ? ""
 					       : "holdfast's environment nor in ");
-			return NULL;
+			return false;
 		}
-		/* Not known yet: what stands there is enough to check the rest. */
-		text_adds(&out, value && !is_pending ? value : "VALUE");
-		*ret_is_pending = *ret_is_pending || is_pending;
+		/* Nothing is filled in twice. */
+		if (value && strstr(value, "${")) {
+			parse_error(parse, place, "${%.*s}: its value has a variable in it",
+				    (int)MIN(length, 200U), at + 2);
+			return false;
+		}
+		add_value(filled, at + 2, length, value, is_pending);
 		at += length + 3;
 	}
-	return text_end(&out);
+	return true;
 }
 
 /* Never says the value of a variable that was filled in: it says what stands in the file. */
-static bool check_reference(const struct parse *parse, const struct secret *secret,
+static bool check_reference(const struct parse *parse, uint32_t flags, const char *sample,
 			    const char *written, size_t offset)
 {
-	bool is_path = secret->flags & SECRET_IS_PATH;
+	bool is_path = flags & SECRET_IS_PATH;
 	size_t at;
 
-	if (strlen(secret->reference) >= REFERENCE_MAX) {
+	if (strlen(sample) >= REFERENCE_MAX) {
 		parse_error(parse, offset, "a reference of more than %d bytes", REFERENCE_MAX - 1);
 		return false;
 	}
-	const char *expected = reference_find_fault(secret->reference, is_path, &at);
+	const char *expected = reference_find_fault(sample, is_path, &at);
 	if (!expected)
 		return true;
 	/* Behind a variable that was filled in columns are not those of the file. */
 	size_t same = 0;
-	while (written[same] && written[same] == secret->reference[same])
+	while (written[same] && written[same] == sample[same])
 		same++;
 	parse_error(parse, offset + MIN(at, same), "expected %s", expected);
 	return false;
@@ -160,9 +186,19 @@ static void read_rest(const struct parse *parse, const char *at, struct secrets 
 	if (!word && !*at)
 		parse_error(parse, (size_t)(at - parse->value),
 			    "expected a reference behind the name");
-	secret->reference = word ? fill_in(parse, word, offset, &secret->is_pending) : NULL;
-	if (!secret->reference || !check_reference(parse, secret, word, offset))
+	struct filled filled = {
+		{.arena = &parse->units->arena}, {.arena = &parse->units->arena}, false};
+	if (!word || !fill_in(parse, word, offset, &filled) ||
+	    !check_reference(parse, secret->flags, text_end(&filled.sample), word, offset))
 		return;
+	if (filled.is_pending && str_starts(word, "cred:")) {
+		parse_error(parse, offset,
+			    "a credential is opened at boot: expected its name, or "
+			    "variables that are known then");
+		return;
+	}
+	secret->reference = text_end(&filled.text);
+	secret->is_pending = filled.is_pending;
 	secret->written = secret->flags & SECRET_IS_PATH ? word : NULL;
 	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {
 		if (!parse_secret_option(parse, word, offset, secret))

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "lib/reference.h"
 #include "lib/str.h"
-#include "units/reference.h"
 #include "units/report.h"
 #include "units/source.h"
 
@@ -61,9 +61,8 @@ void programs_check(struct units *units)
 	for (size_t i = 0; i < units->count; i++)
 		check_secrets(units, units->items[i], folder);
 	for (size_t i = 0; i < units->needed.count; i++) {
-		const struct units_identity *needed = &units->needed.items[i];
-		const struct where at = {needed->file, needed->line, needed->column};
-		report_warning(&units->report, &at,
+		const struct secret *needed = &units->needed.items[i];
+		report_warning(&units->report, &needed->at,
 			       "[Identity] %s=: is asked for by " REMOTE
 			       ", which is not in %s: only "
 			       "the environment can say it",

@@ -61,16 +61,7 @@ struct units_request {
 				     What holds a / is a file below root_fd */
 	bool is_offline; /* no such user, no such file: a warning where boot would refuse */
 	bool is_host;	 /* its environment is the kernel's: not asked for ${VAR} */
-	/* NAME=VALUE of what units_needed() named, NULL-ended. NULL: nobody has asked yet. */
-	const char *const *identity;
 	const char *hostname; /* for %H; "" when unknown */
-};
-
-/* A variable of [Identity] that references need, and that the metadata service has to be asked for. */
-struct units_identity {
-	const char *name, *reference; /* "imds:tags/instance/STAGE" */
-	const char *file;
-	uint32_t line, column;
 };
 
 /* holdfast.conf as understood: what boot needs and the plan does not carry. */

@@ -67,10 +67,10 @@ struct scratches {
 };
 
 struct secret {
-	const char *name, *reference;
+	const char *name, *reference; /* with ${NAME} of what the machine has still to be asked for */
 	const char *written; /* of a path: its reference as it stands in the file; else NULL */
 	uint32_t delivery, flags, mode;
-	bool is_pending; /* a variable in its reference is not known yet */
+	bool is_pending; /* there is such a name in it */
 	struct where at;
 };
 struct secrets {
@@ -275,10 +275,8 @@ struct units {
 	bool is_command;
 	struct users users;
 	struct wanted_folders folders;
-	struct {
-		struct units_identity *items;
-		size_t count, capacity;
-	} needed;
+	struct secrets needed;	    /* of [Identity], that the machine has to be asked for */
+	struct unit *identity_unit; /* that asks for them; NULL: there are none */
 	struct unit **items;
 	size_t count, capacity;
 	struct unit **buckets; /* all that were ever made, by name; open addressing */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
-#include "units/reference.h"
+#include "lib/reference.h"
 
 #define PLAN_BYTES_MAX (256U << 20)
 /* Of cpu.max: systemd's default, and the least that the kernel takes. */
@@ -221,7 +221,8 @@ static struct plan_range add_secrets(struct writer *w, const struct secrets *lis
 			.reference = add_reference(w, s->reference),
 			.delivery = s->delivery,
 			.flags = s->flags |
-				 (reference_is_remote(s->reference) ? SECRET_IS_REMOTE : 0),
+				 (reference_is_remote(s->reference) ? SECRET_IS_REMOTE : 0) |
+				 (s->is_pending ? SECRET_NEEDS_IDENTITY : 0),
 			.mode = s->mode,
 			.file = add_string(w, s->at.file),
 			.line = s->at.line,
@@ -496,6 +497,8 @@ static struct plan_header make_header(struct writer *w)
 		.uid_health = facts->uid_health,
 		.uid_secrets = facts->uid_secrets,
 		.main_unit = find_main(w->units),
+		.identity_unit =
+			w->units->identity_unit ? w->units->identity_unit->index : PLAN_NO_UNIT,
 		.n_listen = facts->n_listen,
 		.health_port = facts->health_port,
 		.scratch = add_scratch(w, &conf->scratch),

@@ -93,11 +93,9 @@ int mounts_complete(struct boot *boot);
 int machine_identify(struct boot *boot); /* a host's id, name, clock */
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
-int request_complete(struct boot *boot); /* with what the network knows; the plan's numbers */
+int request_complete(struct boot *boot); /* what was loaded is judged; the plan's numbers */
 int beside_check(struct boot *boot);	 /* nothing of a running instance is used up */
 int limits_check(struct boot *boot);
-/* Asks for the variables, and gives NAME=VALUE of each, NULL-ended, for the life of the process. */
-int identity_fetch(struct boot *boot, const struct units *units, const char *const **ret_values);
 int root_prove(struct boot *boot);
 int writes_report(struct boot *boot);
 int scratch_mount(struct boot *boot);

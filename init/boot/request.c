@@ -434,27 +434,10 @@ static int load(struct boot *boot, struct request *request)
 	return judge(boot);
 }
 
-/* Once more with what references need and the machine has to be asked for. */
-static int load_with_identity(struct boot *boot, struct request *request)
-{
-	const struct units_identity *needed;
-
-	if (units_needed(boot->units, &needed) == 0)
-		return 0;
-	int status = identity_fetch(boot, boot->units, &request->units.identity);
-	if (status != 0)
-		return status;
-	units_free(boot->units);
-	boot->units = NULL;
-	return load_units(boot, request);
-}
-
 int request_complete(struct boot *boot)
 {
-	int status = load_with_identity(boot, &the_request);
+	int status = judge(boot);
 
-	if (status == 0)
-		status = judge(boot);
 	if (status != 0)
 		return status;
 	boot_tell_units(boot, units_count(boot->units));

@@ -89,7 +89,8 @@ static int open_secret(struct boot *boot, uint32_t index)
 
 	if (secret->flags & SECRET_IS_REMOTE)
 		return need_program(boot, secret);
-	if (!kind)
+	/* Which file it is the machine says later. */
+	if (!kind || (secret->flags & SECRET_NEEDS_IDENTITY))
 		return 0;
 	CLEANUP(fd_closep) int fd = open_source(kind, reference + strlen(kind->prefix));
 	if (fd >= 0)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""[Identity] of a whole instance: ${VAR} from the metadata service of EC2, which boot has asked by the
-program that fetches secrets."""
+"""[Identity] of a whole instance: ${VAR} from the metadata service of EC2, which a unit of holdfast's own asks
+for before the units that need it."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -31,20 +32,10 @@ class Identity(instance.Case):
         return self.instance({"web.service": unit}, ["web.service"], env=env, conf=f"[Identity]\n{identity}\n"
                              f"[Secrets]\nMetadataEndpoint={self.aws.metadata_url}\n{conf}", **options)
 
-    def check_lines(self, whole):
-        """Boot has no log yet: what the program says goes out as it is, and looks like all else there."""
-        said = [json.loads(line) for line in whole.text.splitlines() if '"by":"holdfast-secrets-remote"' in line]
-        self.assertTrue(said)
-        self.assertEqual([line for line in said if "ts" not in line], [])
-
-    def test_for_people_its_lines_are_theirs_too(self):
-        self.refuse(69, "the metadata service refuses", conf="MetadataDisabled=yes\n[Holdfast]\nLogFormat=plain\n", is_plain=True)
-
     def test_tags_and_user_data_stand_in_references(self):
         whole = self.start_one("STAGE=imds:tags/instance/STAGE\nTIER=imds:user-data#TIER\nOTHER=imds:tags/instance/OTHER", "${STAGE}/${TIER}")
         whole.wait_for("got v1")
         self.assertEqual(whole.stop(), 0)
-        self.check_lines(whole)
         self.assertEqual(self.aws.metadata_calls, ["PUT /latest/api/token", "GET /latest/meta-data/tags/instance/STAGE",
                                                    "GET /latest/user-data"])
 
@@ -63,32 +54,82 @@ class Identity(instance.Case):
         self.assertEqual(whole.stop(), 0)
         self.assertEqual(self.aws.metadata_calls, [])
 
-    def refuse(self, status, words, identity="STAGE=imds:tags/instance/STAGE", is_plain=False, **more):
-        whole = self.start_one(identity, "${STAGE}/web", **more)
+    def refuse(self, status, words, identity="STAGE=imds:tags/instance/STAGE", reference="${STAGE}/web", **more):
+        """It ends with the status, says why, where the variable stands and who needs it; nothing was started."""
+        whole = self.start_one(identity, reference, **more)
         self.assertEqual(whole.wait(), status, whole.text)
-        if is_plain:
-            self.assertIn("\nholdfast: [Identity]: secret STAGE (imds:tags/instance/STAGE)", "\n" + whole.text)
-            self.assertNotIn("{", whole.text)
-            return whole.text
-        failed = whole.events("boot-failed")[0]["msg"]
-        self.assertIn(f"holdfast.conf:8:7: [Identity] {identity}: {words}", failed)
-        return whole.text
+        self.assertIn(words, whole.events("instance-ends")[0]["msg"])
+        missing = whole.events("identity-missing")[0]["msg"]
+        self.assertIn(f"holdfast.conf:8: [Identity] {identity} cannot be had; ", missing)
+        self.assertIn(f"web.service:4 needs it for file:{self.dir}/secrets/{reference}", missing)
+        self.assertNotIn('"msg":"got', whole.text)
+        return whole
 
     def test_what_cannot_be_had_names_the_variable(self):
         del self.aws.pages["/latest/meta-data/tags/instance/STAGE"]
-        self.assertIn("InstanceMetadataTags=enabled", self.refuse(78, "there is none"))
-        self.refuse(78, "there is none", "STAGE=imds:user-data#STAGE")
-        self.refuse(69, "the metadata service refuses", conf="MetadataDisabled=yes\n")
+        self.refuse(78, "InstanceMetadataTags=enabled")
+        self.refuse(78, "expected a JSON object or lines KEY=VALUE", "STAGE=imds:user-data#STAGE")
+        self.refuse(77, "AWS_EC2_METADATA_DISABLED", conf="MetadataDisabled=yes\n")
         self.aws.metadata_status = 403
-        self.refuse(69, "the metadata service refuses")
+        self.refuse(77, "it is switched off for this instance")
 
     def test_what_is_no_value_of_a_variable(self):
-        self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = "blue\nINJECTED=x"
-        self.assertNotIn("INJECTED", self.refuse(78, "expected one line of text"))
+        for value in ("blue\nINJECTED=x", "a\x1b[2J", "x" * 1025, "\0"):
+            with self.subTest(value=value[:20]):
+                self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = value
+                self.assertNotIn("INJECTED", self.refuse(78, "expected one line of text").text)
+
+    def test_nothing_is_filled_in_twice(self):
+        """A value that looks like a variable is itself; what makes another kind of thing of it is refused."""
+        self.write("secrets/${TIER}/web", "literal")
+        self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = "${TIER}"
+        whole = self.start_one("STAGE=imds:tags/instance/STAGE\nTIER=imds:user-data#TIER", "${STAGE}/${TIER}")
+        whole.wait_for("got literal")
+        self.assertEqual(whole.stop(), 0)
+
+    def test_a_value_cannot_lead_elsewhere(self):
+        self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = "x/../../../../etc"
+        whole = self.start_one("STAGE=imds:tags/instance/STAGE", "${STAGE}/hostname")
+        self.assertEqual(whole.wait(), 78, whole.text)
+        failed = next(e["msg"] for e in whole.events("secrets-failed") if e.get("unit") == "web.service")
+        self.assertIn(f"web.service:4: secret A: file:{self.dir}/secrets/${{STAGE}}/hostname: with what [Identity] "
+                      "says it is none: expected file: and an absolute path", failed)
 
     def test_nobody_answers(self):
         self.aws.close()
-        self.refuse(69, "the metadata service cannot be reached")
+        whole = self.refuse(69, "metadata service", conf="FetchTimeoutSec=3\n")
+        # In words, at once, and not only in the end.
+        self.assertIn("Outside EC2", next(e["msg"] for e in whole.events() if e.get("by") == "holdfast-secrets-remote"))
+
+    def test_who_needs_nothing_does_not_wait(self):
+        self.aws.close()
+        self.write("secrets/blue/web", "v1")
+        say = self.write("say.sh", "#!/bin/sh\necho up without\nexec sleep 1000\n", mode=0o755)
+        asks = f"[Service]\nExecStart={say}\n[X-Holdfast]\nEssential=no\nSecret=A file:{self.dir}/secrets/${{STAGE}}/web\n"
+        whole = self.instance({"free.service": f"[Service]\nExecStart={say}\n", "asks.service": asks},
+                              ["free.service", "asks.service"],
+                              conf="[Identity]\nSTAGE=imds:tags/instance/STAGE\n[Secrets]\nFetchTimeoutSec=3\n"
+                                   f"MetadataEndpoint={self.aws.metadata_url}\n")
+        whole.wait_for("up without")
+        self.assertEqual(whole.events("identity-missing"), [])
+        whole.wait_for("identity-missing")
+        # Nobody essential needs it: its failure is asks.service's alone.
+        whole.wait_running()
+        self.assertEqual(whole.text.count('"msg":"up without"'), 1)
+        self.assertEqual(whole.stop(), 0)
+
+    def test_it_is_asked_once_and_outlives_the_supervisor(self):
+        whole = self.start_one("STAGE=imds:tags/instance/STAGE", "${STAGE}/web")
+        whole.wait_running()
+        asked = list(self.aws.metadata_calls)
+        first = whole.member("holdfast-supervisor")
+        os.kill(first, signal.SIGKILL)
+        harness.wait_until(lambda: whole.member("holdfast-supervisor") != first, "another supervisor")
+        status = json.loads(whole.inside(f"{harness.BIN}/holdfastctl", "status", "--json").stdout)
+        unit = next(u for u in status["units"] if u.get("unit", u.get("name")) == "holdfast-identity.service")
+        self.assertEqual(unit["state"], "exited")
+        self.assertEqual(whole.stop(), 0)
+        self.assertEqual(self.aws.metadata_calls, asked)
 
     def test_without_the_program(self):
         folder = f"{self.dir}/bin"
@@ -96,7 +137,10 @@ class Identity(instance.Case):
         for name in instance.PROGRAMS:
             if name != "holdfast-secrets-remote":
                 subprocess.run(["cp", f"{harness.BIN}/{name}", folder], check=True)
-        self.refuse(78, "this needs the program holdfast-secrets-remote", bin_dir=folder)
+        whole = self.start_one("STAGE=imds:tags/instance/STAGE", "${STAGE}/web", bin_dir=folder)
+        self.assertEqual(whole.wait(), 78, whole.text)
+        self.assertIn("holdfast.conf:8: secret STAGE: imds:tags/instance/STAGE needs the program "
+                      "holdfast-secrets-remote", whole.events("boot-failed")[0]["msg"])
         self.assertEqual(self.aws.metadata_calls, [])
 
 

@@ -83,38 +83,45 @@ static void test_what_nobody_says_is_an_error(void **state)
 	(void)tree_diag(&tree, "${STAGE} is not set in holdfast's environment nor in [Identity]");
 }
 
-static void test_the_metadata_service_is_asked_for_what_is_needed(void **state)
-{
-	static const char *const given[] = {"OTHER=x", "STAGE=blue", NULL};
-	const struct units_identity *needed;
+#define IDENTITY "holdfast-identity.service"
 
+static void test_a_unit_asks_the_metadata_service_for_what_is_needed(void **state)
+{
 	(void)state;
 	configure("UNUSED=imds:tags/instance/UNUSED\nSTAGE=imds:old\nSTAGE=imds:user-data#STAGE\n");
-	tree_write(&tree, "secrets/blue/key", "k", 0400);
-	assert_int_equal(tree_load(&tree)->n_errors, 0);
-	assert_int_equal(units_needed(tree.units, &needed), 1);
-	assert_string_equal(needed[0].name, "STAGE");
-	assert_string_equal(needed[0].reference, "imds:user-data#STAGE");
-	assert_int_equal(needed[0].line, 6);
-	tree.request.identity = given;
 	tree_take(&tree);
-	assert_int_equal(units_needed(tree.units, &needed), 0);
-	assert_string_equal(reference(), "ssm:/a/blue/db");
+	const struct plan_unit *unit = tree_find(&tree, IDENTITY);
+	assert_int_equal(tree.plan.header->identity_unit, plan_find_unit(&tree.plan, IDENTITY));
+	assert_int_equal(unit->secrets.count, 1);
+	assert_int_equal(unit->failure_action, ACTION_EXIT);
+	const struct plan_secret *variable = plan_secret(&tree.plan, unit->secrets.first);
+	assert_string_equal(plan_string(&tree.plan, variable->name), "STAGE");
+	assert_string_equal(plan_string(&tree.plan, variable->reference), "imds:user-data#STAGE");
+	assert_int_equal(variable->line, 6);
+	assert_int_equal(variable->flags, SECRET_IS_CONFIG | SECRET_IS_REMOTE);
+	assert_string_equal(reference(), "ssm:/a/${STAGE}/db");
+	assert_true(tree_related(&tree, "web.service", REL_REQUIRES, IDENTITY));
+	assert_true(tree_related(&tree, "web.service", REL_AFTER, IDENTITY));
 }
 
 /* What the environment says needs not be asked for. */
 static void test_a_container_asks_only_for_what_it_was_not_given(void **state)
 {
-	static const char *const environment[] = {"STAGE=green", NULL};
-	const struct units_identity *needed;
+	static const char *const environment[] = {"STAGE=green", NULL}, *const nested[] = {
+										"STAGE=a${STAGE}",
+										NULL};
 
 	(void)state;
 	configure("STAGE=imds:tags/instance/STAGE\n");
 	tree_write(&tree, "secrets/green/key", "k", 0400);
 	tree.request.environment = environment;
 	tree_take(&tree);
-	assert_int_equal(units_needed(tree.units, &needed), 0);
+	assert_int_equal(tree.plan.header->identity_unit, PLAN_NO_UNIT);
 	assert_string_equal(reference(), "ssm:/a/green/db");
+	/* Nothing is filled in twice. */
+	tree.request.environment = nested;
+	assert_true(tree_load(&tree)->n_errors > 0);
+	(void)tree_diag(&tree, "${STAGE}: its value has a variable in it");
 }
 
 static void test_refusals(void **state)
@@ -157,7 +164,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_what_nobody_says_is_an_error, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(
-			test_the_metadata_service_is_asked_for_what_is_needed, set_up, tear_down),
+			test_a_unit_asks_the_metadata_service_for_what_is_needed, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_a_container_asks_only_for_what_it_was_not_given, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),

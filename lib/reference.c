@@ -1,10 +1,9 @@
-#include "units/reference.h"
+#include "lib/reference.h"
 
 #include <string.h>
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
-#include "units/environment.h"
 
 #define ALNUM	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define DIGITS	    "0123456789"
@@ -29,7 +28,9 @@ static const char *fault_of_file(const char *rest)
 
 static const char *fault_of_env(const char *rest)
 {
-	return environment_name_is_valid(rest, strlen(rest)) ? NULL : rest;
+	bool is_name = *rest && !strchr(DIGITS, *rest) && !rest[strspn(rest, ALNUM "_")];
+
+	return is_name ? NULL : rest;
 }
 
 static const char *fault_of_credential(const char *rest)

@@ -1,8 +1,9 @@
 #pragma once
 /*
  * References: where a secret comes from, as unit files write it. Checked by their form alone, when
- * they are loaded, so that a slip is an error with its place and not a failed start; whether the
- * thing is there, only the service knows.
+ * they are loaded, so that a slip is an error with its place and not a failed start; and again where
+ * what the machine says of itself has been filled in. Whether the thing is there, only the service
+ * knows.
  */
 #include <stdbool.h>
 #include <stddef.h>
