@@ -8,9 +8,9 @@
 #include "lib/event.h"
 #include "lib/reference.h"
 #include "lib/secretfile.h"
+#include "lib/secretreport.h"
 #include "lib/secretrequest.h"
 #include "supervisor/manager.h"
-#include "supervisor/report.h"
 
 #define VALUE_MAX 1024
 #define WHY_MAX	  384
@@ -132,7 +132,7 @@ int identity_check(struct manager *m, uint32_t unit)
 		board_write_failure(&m->board, unit, failure);
 		event_emit(EVENT_ERROR, "secrets-failed", plan_unit_name(&m->plan, unit), "%s",
 			   failure);
-		return REPORT_STATUS_MALFORMED;
+		return secret_outcome_status[SECRET_MALFORMED];
 	}
 	return 0;
 }

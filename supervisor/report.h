@@ -9,7 +9,6 @@
 #define REPORT_STATUS_TEMPORARY	  75
 #define REPORT_STATUS_UNREACHABLE 69
 #define REPORT_STATUS_INTERNAL	  70
-#define REPORT_STATUS_MALFORMED	  78
 #define REPORT_BACKOFF_US	  (60 * USEC_PER_SEC) /* at most, beside a unit that has its values */
 
 /* The report of the run that has ended, or one without items that says how it ended. */

@@ -57,10 +57,10 @@ struct units_request {
 	 * NULL: not known yet (an image is checked), so what comes with it is no error. */
 	const char *const *environment;
 	const char *const
-		*units;	 /* holdfast-check UNIT|FILE…: instead of Units=; NULL-ended or NULL.
+		*units;	      /* holdfast-check UNIT|FILE…: instead of Units=; NULL-ended or NULL.
 				     What holds a / is a file below root_fd */
-	bool is_offline; /* no such user, no such file: a warning where boot would refuse */
-	bool is_host;	 /* its environment is the kernel's: not asked for ${VAR} */
+	bool is_offline;      /* no such user, no such file: a warning where boot would refuse */
+	bool is_host;	      /* its environment is the kernel's: not asked for ${VAR} */
 	const char *hostname; /* for %H; "" when unknown */
 };
 

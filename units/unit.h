@@ -67,7 +67,8 @@ struct scratches {
 };
 
 struct secret {
-	const char *name, *reference; /* with ${NAME} of what the machine has still to be asked for */
+	const char *name,
+		*reference;  /* with ${NAME} of what the machine has still to be asked for */
 	const char *written; /* of a path: its reference as it stands in the file; else NULL */
 	uint32_t delivery, flags, mode;
 	bool is_pending; /* there is such a name in it */

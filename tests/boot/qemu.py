@@ -238,8 +238,8 @@ class Case(harness.Case):
         os.mkdir(folder)
         return folder
 
-    def machine(self, initrd, disks=(), append="", drive=""):
-        machine = Machine(self._folder(), initrd, disks, append, drive=drive)
+    def machine(self, initrd, disks=(), append="", drive="", more=()):
+        machine = Machine(self._folder(), initrd, disks, append, drive=drive, more=more)
         self.addCleanup(machine.close)
         return machine
 

@@ -84,7 +84,7 @@ class CommandLine(Check):
             self.assertTrue(line.startswith(f"/etc/holdfast/{place} holdfast-secrets-remote, which is not in /opt/hf/"), line)
         self.write("opt/hf/holdfast-secrets-remote", "x", 0o755)
         done = self.run_check("--root", self.dir)
-        self.assertEqual((done.returncode, done.stdout), (0, "1 unit, 0 errors, 0 warnings\n"))
+        self.assertEqual((done.returncode, done.stdout), (0, "2 units, 0 errors, 0 warnings\n"))
 
     def test_strict_makes_unknown_keys_errors(self):
         self.image(a_service=GOOD + "Restrat=no\nCPUAffinity=1\n")
