@@ -91,12 +91,17 @@ class Network(qemu.Case):
             client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
             return b"".join(iter(lambda: client.recv(1 << 16), b"")).decode()
 
+    def said(self, machine, word, count):
+        """All messages so far, once there is the last of them."""
+        machine.pump()
+        said = [e["msg"] for e in machine.events() if "msg" in e]
+        return said if said.count(word) >= count else None
+
     def test_an_address_an_identity_credentials_and_a_secret(self):
         machine = self.boot()
-        # What services say may come behind what the supervisor says of them.
-        machine.wait_for("file /etc/resolv.conf nameserver", qemu.DEADLINE)
         machine.wait_for("the instance is running", qemu.DEADLINE)
-        said = [e["msg"] for e in machine.events() if "msg" in e]
+        # What services say may come behind what the supervisor says of them, and a line in parts.
+        said = harness.wait_until(lambda: self.said(machine, "told", 2), "both have told", qemu.DEADLINE)
         self.assertIn(f"digest DB {fnv(VALUE)}", said)
         self.assertIn(f"digest LEVEL {fnv('debug')}", said)
         self.assertIn("file /etc/resolv.conf nameserver 169.254.169.3", said)
