@@ -8,12 +8,14 @@
  */
 #include "init/pid1/panic.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "init/pid1/host.h"
 #include "lib/cleanup.h"
 
 static const struct {
@@ -52,6 +54,30 @@ static const char *fault_name(int signal)
 	return "?";
 }
 
+/*
+ * On a machine the kernel panics next, and what its log has is what pstore keeps over the restart: so
+ * the line goes there as well, behind words that boot/pstore.c looks for, at the priority that no
+ * console shows, as ours has it already. /dev/pmsg0 is pstore's own door, where a kernel has it.
+ */
+static void keep(int signal, const char *line, size_t size)
+{
+	static const char *const paths[] = {"/dev/kmsg", "/dev/pmsg0"};
+	char record[512], *at = record;
+
+	add(&at, "<31>holdfast: PID 1 crashed by ");
+	add(&at, fault_name(signal));
+	add(&at, ": ");
+	memcpy(at, line, size);
+	at += size;
+	for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+		int fd = open(paths[i], O_WRONLY | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		(void)!write(fd, record, (size_t)(at - record));
+		(void)close(fd);
+	}
+}
+
 static void write_line(int signal, uintptr_t address)
 {
 	char line[256], *at = line;
@@ -61,6 +87,8 @@ static void write_line(int signal, uintptr_t address)
 	add(&at, "\",\"address\":\"0x");
 	add_hex(&at, address);
 	add(&at, "\",\"msg\":\"PID 1 crashed: the instance ends\"}\n");
+	if (host_is_first_init())
+		keep(signal, line, (size_t)(at - line));
 	(void)!write(last_words, line, (size_t)(at - line));
 }
 

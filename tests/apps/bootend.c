@@ -7,8 +7,8 @@
  *   say WORD
  *   sleep SECONDS
  *   stop-supervisor   it hangs
- *   freeze-init       PID 1 hangs, as a debugger's prey
- *   crash-init        PID 1 jumps to an address where nothing is
+ *   freeze-init       PID 1 hangs, in a cgroup that is frozen
+ *   crash-init        a file that PID 1 has mapped loses its pages, which is a fault once it looks
  *   stack             ext4 on a mapped device on a loop device on a file in memory; a file of that on
  *                     a loop device, with another ext4: what only goes from the top
  *   freeze            the mapped device takes nothing any more, while much is still to be written
@@ -23,11 +23,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/user.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
@@ -36,6 +33,7 @@
 #define LOWER  "/run/lower"
 #define UPPER  "/run/upper"
 #define MAPPED "stacked"
+#define FROZEN "/sys/fs/cgroup/frozen"
 
 static void check(const char *what, int result)
 {
@@ -152,27 +150,26 @@ static void stop_supervisor(void)
 	}
 }
 
-static void ask_tracer(int request, void *data)
+static void write_text(const char *path, const char *text)
 {
-	check("ptrace", (int)ptrace(request, 1, NULL, data));
+	int fd = open(path, O_WRONLY);
+
+	check(path, fd);
+	check(text, (int)write(fd, text, strlen(text)));
+	(void)close(fd);
 }
 
 static void freeze_init(void)
 {
-	ask_tracer(PTRACE_SEIZE, NULL);
-	ask_tracer(PTRACE_INTERRUPT, NULL);
-	check("waitpid", waitpid(1, NULL, __WALL));
+	check("mkdir", mkdir(FROZEN, 0755));
+	write_text(FROZEN "/cgroup.procs", "1");
+	write_text(FROZEN "/cgroup.freeze", "1");
 }
 
 static void crash_init(void)
 {
-	struct user_regs_struct registers;
-
-	freeze_init();
-	ask_tracer(PTRACE_GETREGS, &registers);
-	registers.rip = 0x18;
-	ask_tracer(PTRACE_SETREGS, &registers);
-	ask_tracer(PTRACE_DETACH, NULL);
+	check("truncate", truncate("/run/holdfast/board", 0));
+	check("kill", kill(1, SIGHUP));
 }
 
 static void wait_for_ever(void)

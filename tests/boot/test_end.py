@@ -149,5 +149,32 @@ class Watchdog(Case):
         self.assertNotIn("softdog: Init", text)
 
 
+class Crash(Case):
+
+    def test_the_last_line_of_init_and_then_the_panic(self):
+        machine = self.boot("say waiting crash-init wait")
+        text = machine.wait_off()
+        event = machine.events("panic")[0]
+        self.assertEqual((event["by"], event["signal"]), ("holdfast", "BUS"))
+        self.assertIn("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000007", text)
+
+    def test_after_the_restart_the_next_boot_tells_of_it(self):
+        """ramoops: a piece of memory that the kernel leaves alone and the machine's reset, too."""
+        disk = self.make_disk("say waiting crash-init wait")
+        initrd = f"{self.dir}/initrd"
+        ramoops = ("ramoops mem_address=0xe000000 mem_size=0x100000 record_size=0x20000 "
+                   "console_size=0 ftrace_size=0 pmsg_size=0")
+        with open(initrd, "wb") as f:
+            f.write(qemu.initramfs.build(qemu.kernel.find().modules, (*qemu.MODULES, ramoops),
+                                         cmdline=disk.words()))
+        machine = qemu.Machine(self._folder(), initrd, [disk.path], "memmap=1M$0xe000000",
+                               more=("-action", "reboot=reset"))
+        self.addCleanup(machine.close)
+        machine.wait_for("the last boot of this machine ended by a panic: PID 1 crashed by BUS",
+                         2 * qemu.DEADLINE)
+        told = [e["msg"] for e in machine.events("previous-panic")]
+        self.assertTrue(any("Attempted to kill init" in m for m in told), told)
+
+
 if __name__ == "__main__":
     harness.main()
