@@ -85,6 +85,7 @@ class SecretsLife(instance.Case):
         whole = self.start({"web.service": self.unit(f"Secret=A {ref}")}, conf=CONF + "FetchTimeoutSec=2\n")
         self.assertEqual(whole.wait(), 69, whole.text)
         self.assertIn("a service that cannot be reached", whole.text)
+        self.assertEqual(whole.events("secrets-retry"), [], "one that would be too late is not waited for")
         self.assertEqual(len(self.runs()), 1)
 
     def test_a_program_that_is_missing_ends_the_boot(self):
