@@ -35,7 +35,7 @@ holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/reference.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
-                             lib/secretrequest.c lib/tty.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+                             lib/secretrequest.c lib/tty.c lib/device.c lib/dm.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
@@ -66,8 +66,8 @@ holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c lib/sandbox.c $(LIB_CORE)
 # /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
-                             init/initramfs/end.c init/initramfs/modules.c init/initramfs/device.c \
-                             init/initramfs/dm.c init/initramfs/verity.c init/initramfs/root.c \
+                             init/initramfs/end.c init/initramfs/modules.c lib/device.c \
+                             lib/dm.c init/initramfs/verity.c init/initramfs/root.c \
                              init/initramfs/switch.c lib/tty.c lib/machine.c $(LIB_CORE)
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.

@@ -172,7 +172,8 @@ static bool small_records_fit(const struct plan *plan)
 			return false;
 	}
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_SCRATCH); i++) {
-		if (!string_fits(plan, plan_scratch(plan, i)->path))
+		if (!string_fits(plan, plan_scratch(plan, i)->path) ||
+		    !string_fits(plan, plan_scratch(plan, i)->device))
 			return false;
 	}
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_SECRETS); i++) {

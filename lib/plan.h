@@ -168,6 +168,7 @@ struct plan_directory {
 /* TemporaryFileSystem= of a unit, [Scratch] of the instance. */
 struct plan_scratch {
 	plan_str path;
+	plan_str device;     /* a disk that is made anew; empty: memory */
 	uint64_t size_bytes; /* 0: the kernel's default */
 	uint64_t nr_inodes;  /* 0: the kernel's default */
 	uint32_t mode;

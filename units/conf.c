@@ -229,8 +229,18 @@ static void apply_scratch(const struct parse *parse)
 		return;
 	}
 	scratch.path = parse->item->key;
-	if (parse_scratch_options(parse, parse->value, 0, &scratch))
-		add_scratch(parse->units, &scratch);
+	if (!parse_scratch_options(parse, parse->value, 0, &scratch))
+		return;
+	if (scratch.device && (scratch.flags & SCRATCH_READ_ONLY)) {
+		parse_error(parse, 0, "a disk that is made anew and read-only holds nothing");
+		return;
+	}
+	if (scratch.device && !parse->units->request.is_host && !parse->units->request.is_offline) {
+		parse_warning(parse, 0,
+			      "device= is for hosts, and this is none: it is memory here");
+		scratch.device = NULL;
+	}
+	add_scratch(parse->units, &scratch);
 }
 
 static const struct {
@@ -484,14 +494,15 @@ static void add_scratch_lines(struct units *units, struct strings *lines)
 		const struct scratch *s = &units->conf.scratch.items[i];
 		strings_add(
 			&units->arena, lines,
-			arena_printf(&units->arena, "Scratch.%s=size=%llu,nr_inodes=%llu%s%s%s",
+			arena_printf(&units->arena, "Scratch.%s=size=%llu,nr_inodes=%llu%s%s%s%s%s",
 				     s->path, (unsigned long long)s->size_bytes,
 				     (unsigned long long)s->nr_inodes,
 				     s->flags & SCRATCH_OWN_MODE
 					     ? arena_printf(&units->arena, ",mode=%04o", s->mode)
 					     : "",
 				     s->flags & SCRATCH_EXEC ? ",exec" : "",
-				     s->flags & SCRATCH_READ_ONLY ? ",ro" : ""));
+				     s->flags & SCRATCH_READ_ONLY ? ",ro" : "",
+				     s->device ? ",device=" : "", s->device ? s->device : ""));
 	}
 }
 

@@ -11,6 +11,8 @@
 #include "units/values.h"
 #include "units/words.h"
 
+#define DEVICE_LENGTH_MAX 48
+
 void parse_environment(const struct parse *parse, void *target)
 {
 	struct settings *list = target;
@@ -137,6 +139,7 @@ enum scratch_option {
 	OPTION_NOEXEC,
 	OPTION_READ_ONLY,
 	OPTION_READ_WRITE,
+	OPTION_DEVICE,
 	OPTION_ALWAYS, /* holds already */
 	OPTION_COUNT
 };
@@ -146,13 +149,28 @@ static const struct {
 	enum scratch_option option;
 	bool has_value;
 } scratch_options[] = {
-	{"size", OPTION_SIZE, true},	   {"nr_inodes", OPTION_INODES, true},
-	{"mode", OPTION_MODE, true},	   {"exec", OPTION_EXEC, false},
-	{"noexec", OPTION_NOEXEC, false},  {"ro", OPTION_READ_ONLY, false},
-	{"rw", OPTION_READ_WRITE, false},  {"nosuid", OPTION_ALWAYS, false},
-	{"nodev", OPTION_ALWAYS, false},   {"strictatime", OPTION_ALWAYS, false},
-	{"noatime", OPTION_ALWAYS, false}, {"relatime", OPTION_ALWAYS, false},
+	{"device", OPTION_DEVICE, true},       {"size", OPTION_SIZE, true},
+	{"nr_inodes", OPTION_INODES, true},    {"mode", OPTION_MODE, true},
+	{"exec", OPTION_EXEC, false},	       {"noexec", OPTION_NOEXEC, false},
+	{"ro", OPTION_READ_ONLY, false},       {"rw", OPTION_READ_WRITE, false},
+	{"nosuid", OPTION_ALWAYS, false},      {"nodev", OPTION_ALWAYS, false},
+	{"strictatime", OPTION_ALWAYS, false}, {"noatime", OPTION_ALWAYS, false},
+	{"relatime", OPTION_ALWAYS, false},
 };
+
+/* As lib/device.h has it. */
+static bool is_device(const char *value)
+{
+	static const char *const prefixes[] = {"/dev/", "PARTLABEL=", "PARTUUID="};
+
+	for (size_t i = 0; i < ARRAY_COUNT(prefixes); i++) {
+		size_t length = strlen(prefixes[i]);
+		if (strncmp(value, prefixes[i], length) == 0)
+			return value[length] && value[length] != '.' &&
+			       !strchr(value + length, '/') && strlen(value) < DEVICE_LENGTH_MAX;
+	}
+	return false;
+}
 
 static bool set_scratch_value(enum scratch_option option, const char *value,
 			      struct scratch *scratch)
@@ -163,6 +181,7 @@ static bool set_scratch_value(enum scratch_option option, const char *value,
 	case OPTION_MODE:
 		scratch->flags |= SCRATCH_OWN_MODE;
 		return value_mode(value, &scratch->mode) == 0;
+	case OPTION_DEVICE: scratch->device = value; return is_device(value);
 	case OPTION_EXEC: scratch->flags |= SCRATCH_EXEC; break;
 	case OPTION_NOEXEC: scratch->flags &= ~SCRATCH_EXEC; break;
 	case OPTION_READ_ONLY: scratch->flags |= SCRATCH_READ_ONLY; break;
@@ -199,8 +218,8 @@ bool parse_scratch_options(const struct parse *parse, const char *options, size_
 		if (length > 0 && !set_scratch_option(option, &scratch)) {
 			parse_error(
 				parse, offset,
-				"\"%.*s\": expected size=64M, nr_inodes=N, mode=0750, exec, noexec, ro "
-				"or rw",
+				"\"%.*s\": expected size=64M, nr_inodes=N, mode=0750, exec, noexec, "
+				"ro, rw, or device= with /dev/NAME, PARTLABEL=NAME or PARTUUID=UUID",
 				(int)MIN(length, 200U), options);
 			return false;
 		}
@@ -209,6 +228,18 @@ bool parse_scratch_options(const struct parse *parse, const char *options, size_
 	}
 	*ret_scratch = scratch;
 	return true;
+}
+
+/* A unit's own is memory: a disk is the machine's. */
+static bool parse_memory_options(const struct parse *parse, const char *options, size_t offset,
+				 struct scratch *ret_scratch)
+{
+	if (!parse_scratch_options(parse, options, offset, ret_scratch))
+		return false;
+	if (!ret_scratch->device)
+		return true;
+	parse_error(parse, offset, "device= is for [Scratch] of holdfast.conf");
+	return false;
 }
 
 void parse_tmpfs(const struct parse *parse, void *target)
@@ -227,8 +258,8 @@ void parse_tmpfs(const struct parse *parse, void *target)
 		word[length] = '\0';
 		scratch.path = parse_absolute(parse, word, offset);
 		if (scratch.path &&
-		    (!has_options || parse_scratch_options(parse, word + length + 1,
-							   offset + length + 1, &scratch)))
+		    (!has_options ||
+		     parse_memory_options(parse, word + length + 1, offset + length + 1, &scratch)))
 			*LIST_ADD(&parse->units->arena, list) = scratch;
 	}
 }

@@ -57,6 +57,7 @@ struct conditions {
 
 struct scratch {
 	const char *path;
+	const char *device; /* NULL: memory */
 	uint64_t size_bytes, nr_inodes;
 	uint32_t mode, flags;
 	struct where at;

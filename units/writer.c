@@ -180,6 +180,7 @@ static struct plan_range add_scratch(struct writer *w, const struct scratches *l
 		const struct scratch *s = &list->items[i];
 		struct plan_scratch scratch = {
 			.path = add_text(w, s->path),
+			.device = add_text(w, s->device),
 			.size_bytes = s->size_bytes == UINT64_MAX ? 0 : s->size_bytes,
 			.nr_inodes = s->nr_inodes == UINT64_MAX ? 0 : s->nr_inodes,
 			.mode = s->mode,

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "init/boot/boot.h"
+#include "init/boot/disk.h"
 #include "init/boot/mountinfo.h"
 #include "init/boot/skeleton.h"
 #include "init/boot/tree.h"
@@ -31,7 +32,7 @@
 
 /* How the scratch paths came out, worst first in the end. */
 struct tally {
-	size_t n_own, n_runtime, n_directory;
+	size_t n_own, n_runtime, n_directory, n_disk, n_plain;
 };
 
 static uint64_t round_to_page(uint64_t bytes)
@@ -222,12 +223,31 @@ static const char *explain_failure(int error)
 	}
 }
 
+static int provide_disk(struct boot *boot, const struct plan_scratch *scratch, struct tally *tally)
+{
+	const char *path = plan_string(&boot->plan, scratch->path);
+	CLEANUP(fd_closep) int image = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool is_encrypted = false;
+
+	int status = disk_mount(boot, scratch, &is_encrypted);
+	if (status != 0)
+		return status;
+	int r = image < 0 ? -errno : fill(path, image, scratch);
+	if (r < 0)
+		return boot_fail(boot, EX_OSERR, "[Scratch] %s: %s", path, explain_failure(r));
+	tally->n_disk++;
+	tally->n_plain += !is_encrypted;
+	return 0;
+}
+
 static int provide(struct boot *boot, const struct plan_scratch *scratch, struct tally *tally)
 {
 	const char *path = plan_string(&boot->plan, scratch->path);
 
 	if (!tree_is_directory(path) && tree_make(path, scratch->mode) < 0)
 		return refuse_directory(boot, scratch);
+	if (*plan_string(&boot->plan, scratch->device))
+		return provide_disk(boot, scratch, tally);
 	int r = boot->can_mount ? mount_own(path, scratch) : 0;
 	if (r < 0)
 		return boot_fail(boot, EX_OSERR, "[Scratch] %s: cannot mount a tmpfs: %s", path,
@@ -256,6 +276,13 @@ static void report(struct boot *boot, const struct tally *tally)
 			     "%zu of them keep the flags that the runtime chose: mounting needs "
 			     "CAP_SYS_ADMIN as PID 1 of a container",
 			     tally->n_runtime);
+	else if (tally->n_plain > 0)
+		boot_protect(boot, "scratch", PROTECTION_REDUCED, "disks made anew, own tmpfs",
+			     "%zu of them without a key: this kernel has no dm-crypt with aes-xts",
+			     tally->n_plain);
+	else if (tally->n_disk > 0)
+		boot_protect(boot, "scratch", PROTECTION_FULL,
+			     "disks made anew with a key that is forgotten, own tmpfs", "%s", "");
 	else if (tally->n_own > 0)
 		boot_protect(boot, "scratch", PROTECTION_FULL, "own tmpfs, read back", "%s", "");
 	else

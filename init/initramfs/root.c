@@ -10,10 +10,10 @@
 #include <unistd.h>
 #include <linux/fs.h>
 
-#include "init/initramfs/device.h"
-#include "init/initramfs/dm.h"
 #include "init/initramfs/verity.h"
 #include "lib/cleanup.h"
+#include "lib/device.h"
+#include "lib/dm.h"
 #include "lib/fd.h"
 #include "lib/str.h"
 
@@ -104,6 +104,20 @@ static int find_parameters(struct search *search)
 	return r < 0 ? fail(search, r, "verity: %s", wrong) : 0;
 }
 
+static int make_device(const struct search *search, const char *parameters,
+		       char ret_path[DM_PATH_MAX])
+{
+	const struct dm_table table = {
+		.name = "holdfast-root",
+		.target = "verity",
+		.parameters = parameters,
+		.sectors = search->verity.data_blocks * search->verity.data_block_size / SECTOR,
+		.is_read_only = true,
+	};
+
+	return dm_create(&table, ret_path);
+}
+
 static int make_verity(struct search *search, char ret_path[DM_PATH_MAX])
 {
 	char parameters[VERITY_TABLE_MAX];
@@ -116,10 +130,7 @@ static int make_verity(struct search *search, char ret_path[DM_PATH_MAX])
 	r = verity_parameters(&search->verity, search->line, search->root.number,
 			      search->hash.number, &buf);
 	if (r == 0)
-		r = dm_create_verity(parameters,
-				     search->verity.data_blocks * search->verity.data_block_size /
-					     SECTOR,
-				     ret_path);
+		r = make_device(search, parameters, ret_path);
 	if (r == -ENODEV)
 		return fail(search, r,
 			    "this kernel has no device-mapper: is dm-mod.ko in /modules?");

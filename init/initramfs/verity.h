@@ -14,7 +14,7 @@
 #include "lib/str.h"
 
 #define VERITY_SUPERBLOCK_BYTES 512
-#define VERITY_TABLE_MAX	1024
+#define VERITY_TABLE_MAX	1024 /* DM_PARAMETERS_MAX */
 
 struct verity {
 	char salt[CMDLINE_SALT_HEX + 1]; /* hex, "-" for none */

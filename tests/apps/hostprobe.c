@@ -6,6 +6,8 @@
  *   hostprobe eat MIB          touches that much memory, then "ate MIB"
  *   hostprobe fork N           "forked COUNT REASON": how many children it could have
  *   hostprobe spin             uses a processor for a while, then "throttled TIMES"
+ *   hostprobe folder PATH      "folder PATH COUNT": how many entries it has
+ *   hostprobe fill PATH TEXT   a file full of that text, on the disk
  *   hostprobe show FILE...     "FILE: its first line"
  */
 #include <dirent.h>
@@ -239,6 +241,30 @@ static int spin(void)
 	return 0;
 }
 
+static int tell_folder(const char *path)
+{
+	DIR *dir = opendir(path);
+	int count = 0;
+
+	for (const struct dirent *e = dir ? readdir(dir) : NULL; e; e = readdir(dir))
+		count += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	(void)printf("folder %s %d\n", path, dir ? count : -1);
+	return 0;
+}
+
+static int fill(const char *folder, const char *content)
+{
+	char path[256];
+
+	(void)snprintf(path, sizeof(path), "%s/file", folder);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	for (int i = 0; fd >= 0 && i < 1000; i++) {
+		if (write(fd, content, strlen(content)) < 0)
+			return 1;
+	}
+	return fd < 0 || fsync(fd) < 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -251,6 +277,10 @@ int main(int argc, char **argv)
 		return fork_many(atoi(argv[2]));
 	if (strcmp(what, "spin") == 0)
 		return spin();
+	if (strcmp(what, "folder") == 0)
+		return tell_folder(argv[2]);
+	if (strcmp(what, "fill") == 0)
+		return fill(argv[2], argv[3]);
 	for (int i = 2; i < argc; i++)
 		show(argv[i]);
 	return 0;

@@ -3,8 +3,10 @@
 show in one boot."""
 import datetime
 import os
+import re
 import shutil
 import stat
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -50,10 +52,21 @@ UNITS = {
 }
 
 
-def make_tree(folder, conf=CONF, units=None):
+def add_program(root, program):
+    """A program of this machine with its libraries."""
+    out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+    for path in [program, *re.findall(r"(/\S+) \(0x", out)]:
+        os.makedirs(os.path.dirname(f"{root}{path}"), exist_ok=True)
+        shutil.copy(path, f"{root}{path}")
+
+
+def make_tree(folder, conf=CONF, units=None, mke2fs=False):
     os.makedirs(folder)
     root = instance.make_tree(folder, harness.BIN, apps=("hostprobe",))
-    os.makedirs(f"{root}/scratch", exist_ok=True)
+    for name in ("scratch", "store"):
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    if mke2fs:
+        add_program(root, "/usr/sbin/mke2fs")
     with open(f"{root}/etc/holdfast/holdfast.conf", "w", encoding="utf-8") as f:
         f.write(conf)
     for name, text in (UNITS if units is None else units).items():
@@ -240,6 +253,23 @@ class OneBoot(Said):
         self.assertLess(abs((now - said).total_seconds()), 3600)
 
 
+OLD, WRITTEN, STORE_BYTES = b"what the last instance left there ", "what this instance wrote", 32 << 20
+STORE_CONF = """[Holdfast]
+Units=app.service
+LogFormat=json
+[Health]
+Listen=
+[Scratch]
+/store=device=/dev/nvme1n1,mode=0755
+[Modules]
+Load=dm-crypt
+Load=ecb
+Load=xts
+Load=-aesni-intel
+"""
+STORE_UNITS = {"app": f"[Service]\nType=oneshot\nExecStart={PROBE} report\nExecStart={PROBE} folder /store\n"
+                      f"ExecStart={PROBE} fill /store \"{WRITTEN}\"\n"
+                      f"ExecStart={PROBE} show /sys/module/ena/initstate\n[X-Holdfast]\nEssential=yes\n"}
 HOSTILE = ("single rescue emergency debug init=/bin/sh LD_PRELOAD=/evil.so HOLDFAST_UNITS=evil.service "
            "systemd.unit=evil.target systemd.debug-shell=1 rd.break evil.word=1 EVIL=1 evil=a evil=b evil\xe9 "
            f"EVILLONG={'x' * 700} -- --evil evil")
@@ -272,6 +302,76 @@ class FromTheBeginning(Said, qemu.Case):
         with open(disk, "rb") as copy, open(SHARED[0].disk.path, "rb") as real:
             self.assertEqual(copy.read(), real.read())
         self.assertIn("the instance ends with status 0", self.text)
+
+    def test_what_an_ami_loads_and_an_instance_store(self):
+        """The demo's list of modules, the root on NVMe as EC2 has it, and a second disk for scratch."""
+        with open(f"{harness.ROOT}/images/demo/modules", encoding="utf-8") as f:
+            loaded = [line.strip() for line in f if line.strip() and not line.startswith("#")]
+        self.assertIn("ena", loaded)
+        initrd, store = f"{self.dir}/initrd", f"{self.dir}/store"
+        disk = qemu.Disk(f"{self.dir}/root.disk", make_tree(f"{self.dir}/ami", STORE_CONF, STORE_UNITS, mke2fs=True))
+        with open(initrd, "wb") as f:
+            f.write(initramfs.build(kernel.find().modules, loaded, cmdline=disk.words(root="/dev/nvme0n1")))
+        with open(store, "wb") as f:
+            f.write(OLD * (STORE_BYTES // len(OLD)))
+        more = ["-M", "microvm,pcie=on"]
+        for n, (path, access) in enumerate(((disk.path, "readonly=on"), (store, "cache=unsafe"))):
+            more += ["-drive", f"file={path},if=none,id=n{n},format=raw,{access}",
+                     "-device", f"nvme,serial=s{n},drive=n{n}"]
+        contents = []
+        for _ in range(2):
+            machine = self.machine(initrd, [], "loglevel=4", more=more)
+            self.take(machine.wait_off(), machine.events())
+            self.assertIn("the instance ends with status 0", self.text)
+            self.assertEqual(self.shown()["/sys/module/ena/initstate"], "live")
+            # It begins empty, whatever the boot before left there.
+            self.assertEqual(self.said("folder"), ["/store 0"])
+            found = [line.split(" ") for line in self.said("mountinfo") if line.split(" ")[4] == "/store"]
+            self.assertEqual(found[0][5], "rw,nosuid,nodev,noexec,noatime")
+            self.assertIn("ext4 /dev/dm-1", " ".join(found[0]))
+            self.assertIn("with a key that is forgotten", self.protection("scratch")["msg"])
+            with open(store, "rb") as f:
+                contents.append(f.read())
+        # What the service wrote is on the disk, and cannot be read there.
+        for content in contents:
+            self.assertNotIn(WRITTEN.encode(), content)
+            self.assertNotIn(b"\x53\xef", content[1080:1082])  # no superblock of ext4
+        self.assertNotEqual(*contents)
+
+    def test_a_disk_without_a_key_is_said_and_one_without_mke2fs_refused(self):
+        conf = STORE_CONF.replace("/dev/nvme1n1", "/dev/vdb,size=8M").split("[Modules]")[0]
+        initrd, store = f"{self.dir}/initrd", f"{self.dir}/store"
+        with open(store, "wb") as f:
+            f.write(OLD * (STORE_BYTES // len(OLD)))
+        for has_mke2fs in (True, False):
+            tree = make_tree(f"{self.dir}/{has_mke2fs}", conf, STORE_UNITS, mke2fs=has_mke2fs)
+            disk = qemu.Disk(f"{self.dir}/{has_mke2fs}.disk", tree)
+            with open(initrd, "wb") as f:
+                f.write(initramfs.build(kernel.find().modules, qemu.MODULES, cmdline=disk.words()))
+            machine = self.machine(initrd, [disk.path, store], drive=",readonly=off")
+            self.take(machine.wait_off(), machine.events())
+            if not has_mke2fs:
+                self.assertIn("there is no /usr/sbin/mke2fs in the image: add it", self.text)
+                self.assertIn("holdfast exits with 71", self.text)
+                continue
+            self.assertEqual(self.said("folder"), ["/store 0"])
+            self.assertEqual(self.protection("scratch")["level"], "reduced")
+            self.assertIn("1 of them without a key", self.protection("scratch")["msg"])
+            with open(store, "rb") as f:
+                content = f.read()
+            self.assertIn(WRITTEN.encode() * 10, content)
+            self.assertNotIn(WRITTEN.encode(), content[8 << 20:])
+
+    def test_a_disk_that_is_not_there_or_in_use_refuses_to_boot(self):
+        for device, message in (("/dev/vda", "it cannot be had alone"),
+                                ("/dev/dm-0", "it cannot be had alone")):
+            conf = STORE_CONF.replace("/dev/nvme1n1", device)
+            tree = make_tree(f"{self.dir}/tree{device.replace('/', '-')}", conf, STORE_UNITS)
+            disk = qemu.Disk(f"{self.dir}/disk", tree)
+            machine = self.restored(SHARED[0].snapshot, disk.path, disk.words())
+            text = machine.wait_off()
+            self.assertIn(f"[Scratch] /store: {device}: {message}", text)
+            self.assertIn("holdfast exits with 71", text)
 
     def test_a_parameter_that_the_command_line_holds_refuses_to_boot(self):
         initrd = f"{self.dir}/initrd"

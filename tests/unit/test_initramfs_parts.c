@@ -1,5 +1,5 @@
 /*
- * TESTS: init/initramfs/verity.c init/initramfs/modules.c init/initramfs/device.c init/initramfs/switch.c init/initramfs/early.c lib/str.c lib/fd.c lib/io.c lib/clock.c lib/event.c lib/json.c lib/sys.c
+ * TESTS: init/initramfs/verity.c init/initramfs/modules.c lib/device.c init/initramfs/switch.c init/initramfs/early.c lib/str.c lib/fd.c lib/io.c lib/clock.c lib/event.c lib/json.c lib/sys.c
  *
  * What the initramfs makes of what lies on disks and in its own list, and what it leaves behind.
  */
@@ -20,10 +20,10 @@
 #include <sched.h>
 #include <unistd.h>
 
-#include "init/initramfs/device.h"
 #include "init/initramfs/modules.h"
 #include "init/initramfs/switch.h"
 #include "init/initramfs/verity.h"
+#include "lib/device.h"
 #include "lib/cleanup.h"
 
 /* ---- verity */

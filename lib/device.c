@@ -1,4 +1,4 @@
-#include "init/initramfs/device.h"
+#include "lib/device.h"
 
 #include <dirent.h>
 #include <errno.h>
