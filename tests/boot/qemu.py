@@ -108,8 +108,10 @@ class Machine(harness.Process):
                    "-serial", "stdio", "-no-reboot", "-kernel", kernel.find().vmlinux(),
                    "-initrd", initrd, "-append", f"{FAST} {append}",
                    "-qmp", f"unix:{self.monitor_path},server=on,wait=off"]
+        # Of an option that is given twice the first counts.
+        drive = drive if "readonly=" in drive else f",readonly=on{drive}"
         for n, disk in enumerate(disks):
-            command += ["-drive", f"file={disk},if=none,id=d{n},format=raw,readonly=on{drive}",
+            command += ["-drive", f"file={disk},if=none,id=d{n},format=raw{drive}",
                         "-device", f"virtio-blk-device,drive=d{n}"]
         command += more
         if incoming:

@@ -354,7 +354,7 @@ class FromTheBeginning(Said, qemu.Case):
                 self.assertIn("there is no /usr/sbin/mke2fs in the image: add it", self.text)
                 self.assertIn("holdfast exits with 71", self.text)
                 continue
-            self.assertEqual(self.said("folder"), ["/store 0"])
+            self.assertEqual(self.said("folder"), ["/store 0"], self.text)
             self.assertEqual(self.protection("scratch")["level"], "reduced")
             self.assertIn("1 of them without a key", self.protection("scratch")["msg"])
             with open(store, "rb") as f:
