@@ -65,7 +65,8 @@ class Tree:
         os.chmod(f"{self.path}/{path}", 0o644)
         self.origins[path] = origin
 
-    def assemble(self, programs=PROGRAMS):
+    def assemble(self, programs=PROGRAMS, more=()):
+        """more: what else puts files into it, given the tree, before libraries are looked for."""
         shutil.rmtree(self.path, ignore_errors=True)
         for link, target in MERGED.items():
             os.makedirs(f"{self.path}/{target}")
@@ -76,6 +77,8 @@ class Tree:
             self.put_packaged(path)
         self._put_holdfast(programs)
         self._put_own()
+        for put in more:
+            put(self)
         self._put_libraries()
         self._put_accounts()
         self._put_identity()

@@ -140,6 +140,7 @@ static int make_plan(uint32_t n_units, uint32_t detail, uint32_t uid, const char
 		.health_detail = detail,
 		.uid_health = uid,
 		.main_unit = PLAN_NO_UNIT,
+		.identity_unit = PLAN_NO_UNIT,
 		.uid_log = PLAN_NO_ID,
 		.uid_secrets = PLAN_NO_ID,
 	};

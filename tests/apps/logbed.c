@@ -77,6 +77,7 @@ static void make_plan(uint32_t n_units, uint32_t format, uint64_t ring_bytes, ui
 		.uid_health = PLAN_NO_ID,
 		.uid_secrets = PLAN_NO_ID,
 		.main_unit = PLAN_NO_UNIT,
+		.identity_unit = PLAN_NO_UNIT,
 	};
 	for (int i = 0; i < PLAN_SECTION_COUNT; i++)
 		header->sections[i].offset = units_at;

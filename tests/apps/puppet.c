@@ -111,6 +111,7 @@ static int make_plan(uint32_t n_units, uint32_t n_listen)
 		.size = size,
 		.n_listen = n_listen,
 		.main_unit = PLAN_NO_UNIT,
+		.identity_unit = PLAN_NO_UNIT,
 		.uid_log = PLAN_NO_ID,
 		.uid_health = PLAN_NO_ID,
 		.uid_secrets = PLAN_NO_ID,

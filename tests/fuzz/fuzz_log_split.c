@@ -36,6 +36,7 @@ static struct plan *make_plan(void)
 	header->version = PLAN_VERSION;
 	header->size = sizeof(block);
 	header->main_unit = PLAN_NO_UNIT;
+	header->identity_unit = PLAN_NO_UNIT;
 	header->log_format = LOG_JSON;
 	header->sections[PLAN_UNITS].offset = units_at;
 	header->sections[PLAN_UNITS].count = 1;

@@ -143,6 +143,19 @@ class Good(Dhcp):
         harness.wait_until(lambda: self.resolv_conf(host) == "nameserver 192.0.2.54\n", "new name servers")
         self.assertEqual(host.stop(), 0)
 
+    def test_a_server_that_dies_takes_nothing_with_it(self):
+        server = self.serve(lease=60, renewal=1)
+        host = self.start()
+        host.wait_running()
+        server.answers = False
+        before = len(server.seen)
+        harness.wait_until(lambda: len(server.seen) > before or self.fail_without_address(host), "it asks in vain")
+        server.answers = True
+        before = len(host.events("lease"))
+        harness.wait_until(lambda: len(self.leases(host)) > before or self.fail_without_address(host), "it has renewed")
+        self.assertEqual(self.resolv_conf(host), "nameserver 192.0.2.53\n")
+        self.assertEqual(host.stop(), 0)
+
     def fail_without_address(self, host):
         self.assertEqual(self.addresses(host), ["192.0.2.50"])
 

@@ -11,11 +11,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import types
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
 from podman import Podman
+sys.path.insert(0, f"{harness.ROOT}/images")
+from builder import dist
 
 BUILD = f"{harness.ROOT}/images/build"
 DEMO = f"{harness.ROOT}/images/demo"
@@ -291,6 +294,31 @@ class Refused(harness.Case):
         done = build(f"{self.dir}/to", "--image", self.dir)
         self.assertEqual(done.returncode, 1)
         self.assertIn("image.conf", done.stderr)
+
+
+class Dist(harness.Case):
+    """Units of units/dist, into images whose Units= name them."""
+
+    def make_image(self, units, own=()):
+        for name in own:
+            self.write(f"image/root/etc/holdfast/units/{name}", "")
+        self.write("image/root/etc/holdfast/holdfast.conf", f"[Holdfast]\nUnits=a.service {units}\n")
+        return types.SimpleNamespace(folder=f"{self.dir}/image")
+
+    def test_what_is_named_brings_what_it_runs(self):
+        image = self.make_image("dhcpcd.service")
+        tree = types.SimpleNamespace(image=image, path=f"{self.dir}/tree", origins={}, put_packaged=lambda p: taken.append(p))
+        taken = []
+        dist.put(tree)
+        self.assertEqual((dist.packages(image), dist.programs(image), taken),
+                         (["dhcpcd-base"], ["holdfast-lease"], ["/usr/sbin/dhcpcd"]))
+        self.assertEqual(os.readlink(f"{tree.path}/etc/resolv.conf"), "../run/resolv.conf")
+        self.assertTrue(os.path.isdir(f"{tree.path}/var/lib/dhcpcd"))
+        self.assertEqual(sorted(tree.origins), ["usr/lib/holdfast/dhcpcd.conf", "usr/lib/holdfast/units/dhcpcd.service"])
+
+    def test_others_and_units_of_the_images_own_bring_nothing(self):
+        for image in (self.make_image("b.service"), self.make_image("dhcpcd.service", own=("dhcpcd.service",))):
+            self.assertEqual((dist.packages(image), dist.programs(image)), ([], []))
 
 
 class Ami(harness.Case):

@@ -79,6 +79,15 @@ class Identity(instance.Case):
                 self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = value
                 self.assertNotIn("INJECTED", self.refuse(78, "expected one line of text").text)
 
+    def test_an_answer_without_an_end_and_one_that_does_not_come(self):
+        self.aws.pages["/latest/meta-data/tags/instance/STAGE"] = "x" * 100000
+        self.refuse(78, "it answered with more than 65536 bytes")
+        self.aws.metadata_hangs = True
+        # By whose clock it ends, the call's or the run's, is a matter of how busy the machine is.
+        whole = self.start_one("STAGE=imds:tags/instance/STAGE", "${STAGE}/web", conf="FetchTimeoutSec=5\n")
+        self.assertEqual(whole.wait(), 69, whole.text)
+        self.assertIn("hop limit", whole.text)
+
     def test_nothing_is_filled_in_twice(self):
         """A value that looks like a variable is itself; what makes another kind of thing of it is refused."""
         self.write("secrets/${TIER}/web", "literal")
@@ -97,7 +106,7 @@ class Identity(instance.Case):
 
     def test_nobody_answers(self):
         self.aws.close()
-        whole = self.refuse(69, "metadata service", conf="FetchTimeoutSec=3\n")
+        whole = self.refuse(69, "metadata service", conf="FetchTimeoutSec=5\n")
         # In words, at once, and not only in the end.
         self.assertIn("Outside EC2", next(e["msg"] for e in whole.events() if e.get("by") == "holdfast-secrets-remote"))
 

@@ -33,7 +33,8 @@ void planbuild_init(struct planbuild *build)
 			   .uid_log = PLAN_NO_ID,
 			   .uid_health = PLAN_NO_ID,
 			   .uid_secrets = PLAN_NO_ID,
-			   .main_unit = PLAN_NO_UNIT},
+			   .main_unit = PLAN_NO_UNIT,
+			   .identity_unit = PLAN_NO_UNIT},
 	};
 	(void)planbuild_text(build, "");
 }

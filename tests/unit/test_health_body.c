@@ -71,6 +71,7 @@ static void make_plan(void)
 		.boot_us = 1000000,
 		.boot_wall_us = UINT64_C(1700000000000000),
 		.main_unit = PLAN_NO_UNIT,
+		.identity_unit = PLAN_NO_UNIT,
 	};
 	block.header.image_id = worst_name(0);
 	block.header.image_version = worst_name(1);
