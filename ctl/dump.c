@@ -88,10 +88,12 @@ static void dump_head(void)
 	dump_end(line);
 }
 
-static void dump_tail(void)
+static void dump_tail(bool is_digest)
 {
 	struct strbuf *line = dump_begin("end");
 
+	if (is_digest)
+		json_add_u64(line, "left_out", output_left_out());
 	json_add_u64(line, "lines", output_count() + 1);
 	dump_end(line);
 }
@@ -122,6 +124,14 @@ void dump_cause(const struct instance *instance)
 	board_read_failure(&instance->board, manager.cause_unit, failure);
 	if (view.record.exec_error >= 200 && failure[0])
 		json_add_string(line, "setup", failure);
+	dump_end(line);
+}
+
+static void dump_given_cause(const char *text)
+{
+	struct strbuf *line = dump_begin("cause");
+
+	json_add_string(line, "msg", text);
 	dump_end(line);
 }
 
@@ -183,12 +193,14 @@ void dump_config(const struct instance *instance)
 	dump_end(line);
 }
 
-void dump_protections(const struct instance *instance)
+void dump_protections(const struct instance *instance, bool is_digest)
 {
 	const struct plan *plan = &instance->plan;
 
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
 		const struct plan_protection *protection = plan_protection(plan, i);
+		if (is_digest && protection->level == PROTECTION_FULL)
+			continue;
 		struct strbuf *line = dump_begin("protection");
 		json_add_string(line, "name", plan_string(plan, protection->name));
 		json_add_string(line, "level", protection_level_names[protection->level]);
@@ -238,13 +250,21 @@ static void add_run(const struct view *view, struct strbuf *line)
 	json_add_u64(line, "max_rss_bytes", record->max_rss_kb * 1024);
 }
 
-static void dump_unit(const struct instance *instance, uint32_t unit)
+static bool is_well(const struct view *view)
+{
+	return view->record.result == RESULT_SUCCESS && view->record.restarts == 0 &&
+	       (view->is_up || !view->counts);
+}
+
+static void dump_unit(const struct instance *instance, uint32_t unit, bool is_digest)
 {
 	char text[512];
 	struct strbuf buf;
 	struct view view;
 
 	view_read(instance, unit, &view);
+	if (is_digest && is_well(&view))
+		return;
 	view_measure(instance, &view);
 	struct strbuf *line = dump_begin("unit");
 	json_add_string(line, "unit", view.name);
@@ -274,10 +294,10 @@ static void dump_unit(const struct instance *instance, uint32_t unit)
 	dump_end(line);
 }
 
-void dump_units(const struct instance *instance)
+void dump_units(const struct instance *instance, bool is_digest)
 {
 	for (uint32_t i = 0; i < instance->board.n_units; i++)
-		dump_unit(instance, i);
+		dump_unit(instance, i, is_digest);
 }
 
 /* The kind of the source alone: what stands behind it may name what nobody should know of. */
@@ -324,15 +344,30 @@ static int parse_since(const char *text, uint64_t *ret_wall_us)
 	return 0;
 }
 
-static int parse_options(int argc, char **argv, uint64_t *ret_since)
+struct dump_options {
+	uint64_t since_wall_us;
+	bool is_digest;
+	const char *cause; /* of an instance that never was; NULL: none is given */
+};
+
+static int parse_options(int argc, char **argv, struct dump_options *ret)
 {
 	for (; argc > 0; argc--, argv++) {
+		if (str_equal(argv[0], "--digest")) {
+			ret->is_digest = true;
+			continue;
+		}
+		if (str_equal(argv[0], "--cause") && argc > 1) {
+			ret->cause = argv[1];
+			argc--, argv++;
+			continue;
+		}
 		if (str_equal(argv[0], "--seal"))
 			return ctl_usage("--seal is not built in this version: seal the dump where "
 					 "it is read");
 		if (!str_equal(argv[0], "--since"))
 			return ctl_usage("dump knows no \"%s\"", argv[0]);
-		if (argc < 2 || parse_since(argv[1], ret_since) < 0)
+		if (argc < 2 || parse_since(argv[1], &ret->since_wall_us) < 0)
 			return ctl_usage("--since wants a time (2026-01-02T03:04:05Z) or an age "
 					 "(30s, 5min, 2h)");
 		argc--, argv++;
@@ -340,31 +375,68 @@ static int parse_options(int argc, char **argv, uint64_t *ret_since)
 	return CTL_OK;
 }
 
+static void dump_all(const struct instance *instance, uint64_t since_wall_us)
+{
+	dump_head();
+	dump_cause(instance);
+	dump_image(instance);
+	dump_config(instance);
+	dump_protections(instance, false);
+	dump_units(instance, false);
+	dump_secrets(instance);
+	dump_log(instance, since_wall_us, UINT64_MAX);
+	dump_mounts();
+	dump_scratch(instance);
+	dump_processes(instance);
+	dump_cgroups(instance);
+	dump_pressure();
+	dump_kernel(UINT64_MAX);
+	dump_tail(false);
+}
+
+/*
+ * What a console is for that keeps its last 64 KiB (EC2): at most 48 KiB, and of each part so much that
+ * no other one crowds it out. Without an instance (boot was refused) the cause and the kernel's log,
+ * in which boot's own lines are.
+ */
+static void dump_digest(const struct instance *instance, const struct dump_options *options)
+{
+	dump_head();
+	output_limit(2048);
+	if (instance)
+		dump_cause(instance);
+	else
+		dump_given_cause(options->cause);
+	if (instance) {
+		output_limit(4096);
+		dump_image(instance);
+		dump_protections(instance, true);
+		output_limit(8192);
+		dump_units(instance, true);
+		output_limit(20480);
+		dump_log(instance, options->since_wall_us, 18432);
+	}
+	output_limit(instance ? 8192 : 20480);
+	dump_kernel(instance ? 7168 : 18432);
+	output_limit(UINT64_MAX);
+	dump_tail(true);
+}
+
 int ctl_dump(const struct ctl_options *options, int argc, char **argv)
 {
+	struct dump_options asked = {0};
 	struct instance instance;
-	uint64_t since = 0;
 	char why[512];
 
-	int r = parse_options(argc, argv, &since);
+	int r = parse_options(argc, argv, &asked);
 	if (r != CTL_OK)
 		return r;
-	if (instance_open(options->directory, &instance, why, sizeof(why)) < 0)
+	bool has_instance = instance_open(options->directory, &instance, why, sizeof(why)) == 0;
+	if (!has_instance && !asked.cause)
 		return ctl_fail(CTL_NO_INSTANCE, "%s", why);
-	dump_head();
-	dump_cause(&instance);
-	dump_image(&instance);
-	dump_config(&instance);
-	dump_protections(&instance);
-	dump_units(&instance);
-	dump_secrets(&instance);
-	dump_log(&instance, since);
-	dump_mounts();
-	dump_scratch(&instance);
-	dump_processes(&instance);
-	dump_cgroups(&instance);
-	dump_pressure();
-	dump_kernel();
-	dump_tail();
+	if (asked.is_digest)
+		dump_digest(has_instance ? &instance : NULL, &asked);
+	else if (has_instance)
+		dump_all(&instance, asked.since_wall_us);
 	return output_flush() < 0 ? CTL_BAD_OUTPUT : CTL_OK;
 }

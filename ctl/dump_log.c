@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "ctl/output.h"
+#include "lib/cleanup.h"
 #include "lib/json.h"
 #include "lib/scan.h"
 #include "lib/store.h"
@@ -58,9 +59,28 @@ static void dump_gap(uint64_t from, uint64_t to)
 	dump_end(line);
 }
 
+/* What its line will take, about. */
+static uint64_t cost_of(const struct ring_entry *entry)
+{
+	return 200 + entry->length * 5 / 4;
+}
+
+static uint64_t count_bytes(const struct instance *instance, uint64_t last, uint64_t since_wall_us)
+{
+	static char text[RING_LINE_MAX + 1];
+	struct ring_entry entry;
+	uint64_t cursor = ring_oldest(&instance->ring), sum = 0;
+
+	while (ring_read(&instance->ring, &cursor, &entry, text) && entry.seq <= last) {
+		if (entry.wall_us >= since_wall_us)
+			sum += cost_of(&entry);
+	}
+	return sum;
+}
+
 /* The lines that the ring held when it was opened: one that is written faster than this dump is
  * read would have no end. */
-void dump_log(const struct instance *instance, uint64_t since_wall_us)
+void dump_log(const struct instance *instance, uint64_t since_wall_us, uint64_t bytes)
 {
 	static char text[RING_LINE_MAX + 1];
 	struct ring_entry entry;
@@ -70,13 +90,17 @@ void dump_log(const struct instance *instance, uint64_t since_wall_us)
 		return;
 	uint64_t cursor = ring_oldest(&instance->ring);
 	uint64_t last = atomic_load(&instance->ring.header->last_seq);
+	uint64_t rest = bytes == UINT64_MAX ? 0 : count_bytes(instance, last, since_wall_us);
 	while (ring_read(&instance->ring, &cursor, &entry, text)) {
 		if (entry.seq > last || entry.seq < expected)
 			break;
+		bool is_wanted = entry.wall_us >= since_wall_us && rest <= bytes;
+		if (entry.wall_us >= since_wall_us)
+			rest -= MIN(rest, cost_of(&entry));
 		if (expected != 0 && entry.seq > expected)
 			dump_gap(expected, entry.seq);
 		expected = entry.seq + 1;
-		if (entry.wall_us >= since_wall_us)
+		if (is_wanted)
 			dump_entry(instance, &entry, text);
 	}
 	struct strbuf *line = dump_begin("log_state");

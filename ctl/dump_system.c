@@ -312,7 +312,13 @@ static void dump_kernel_line(char *text)
 	dump_end(line);
 }
 
-void dump_kernel(void)
+/* What its line will take, about. */
+static uint64_t cost_of(const char *record)
+{
+	return 100 + strlen(record) * 5 / 4;
+}
+
+void dump_kernel(uint64_t bytes)
 {
 	static char tail[KERNEL_LINES][KERNEL_LINE_MAX];
 	char record[8192];
@@ -330,6 +336,10 @@ void dump_kernel(void)
 		record[n] = '\0';
 		(void)str_copy(tail[count++ % KERNEL_LINES], KERNEL_LINE_MAX, record);
 	}
-	for (uint64_t i = count > KERNEL_LINES ? count - KERNEL_LINES : 0; i < count; i++)
+	uint64_t first = count;
+	while (first > 0 && count - first < KERNEL_LINES &&
+	       cost_of(tail[(first - 1) % KERNEL_LINES]) <= bytes)
+		bytes -= cost_of(tail[--first % KERNEL_LINES]);
+	for (uint64_t i = first; i < count; i++)
 		dump_kernel_line(tail[i % KERNEL_LINES]);
 }

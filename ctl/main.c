@@ -18,7 +18,7 @@ static const struct {
 	const char *usage;
 } verbs[] = {
 	{"status", ctl_status, "status [--json] [UNIT...]"},
-	{"dump", ctl_dump, "dump [--since TIME]"},
+	{"dump", ctl_dump, "dump [--since TIME] [--digest]"},
 	{"probe", ctl_probe, "probe [--timeout S] [URL | --ready | --live]"},
 	{"sleep", ctl_sleep, "sleep SECONDS"},
 	{"version", ctl_version, "version"},

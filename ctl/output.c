@@ -11,7 +11,7 @@ static char line_data[OUTPUT_LINE_MAX];
 static struct strbuf line;
 static char collected[2 * OUTPUT_LINE_MAX];
 static size_t n_collected;
-static uint64_t n_lines;
+static uint64_t n_lines, n_left_out, limit = UINT64_MAX;
 static int failure;
 
 struct strbuf *output_line(void)
@@ -24,6 +24,12 @@ void output_end(void)
 {
 	if (line.is_cut)
 		return;
+	if (line.length + 1 > limit) {
+		n_left_out++;
+		return;
+	}
+	if (limit != UINT64_MAX)
+		limit -= line.length + 1;
 	if (n_collected + line.length + 1 > sizeof(collected))
 		(void)output_flush();
 	memcpy(collected + n_collected, line.data, line.length);
@@ -87,6 +93,16 @@ int output_flush(void)
 				  : write_all(collected, n_collected);
 	n_collected = 0;
 	return failure;
+}
+
+void output_limit(uint64_t bytes)
+{
+	limit = bytes;
+}
+
+uint64_t output_left_out(void)
+{
+	return n_left_out;
 }
 
 uint64_t output_count(void)

@@ -16,5 +16,9 @@ struct strbuf *output_line(void);
 void output_end(void);
 /* Writes what was collected. 0, or -errno of this or an earlier write. */
 int output_flush(void);
+/* From here on a line that would make it more than so many bytes is dropped; UINT64_MAX: none is. */
+void output_limit(uint64_t bytes);
+/* Lines that were dropped for that. */
+uint64_t output_left_out(void);
 /* Lines taken so far. */
 uint64_t output_count(void);

@@ -1,6 +1,7 @@
 #include "init/pid1/boot.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "init/pid1/channel.h"
@@ -77,5 +78,7 @@ void boot_note_end(struct instance *in, int code, int status)
 		go_on(in);
 		return;
 	}
+	if (!in->cause[0])
+		(void)snprintf(in->cause, sizeof(in->cause), "holdfast-boot did not finish");
 	shutdown_begin(in, status_of_failure(in, code, status), 0);
 }

@@ -1,6 +1,7 @@
 #include "init/pid1/channel.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 #include "init/pid1/pack.h"
@@ -152,6 +153,7 @@ static int take_failed(struct instance *in, const struct proto_packet *packet, i
 	in->channel.failed_status = packet->value ? (int)packet->value : 70;
 	event_with_i64("status", in->channel.failed_status);
 	event_emit(EVENT_ERROR, "boot-failed", NULL, "%s", packet->text);
+	(void)snprintf(in->cause, sizeof(in->cause), "%s", packet->text);
 	return 0;
 }
 

@@ -57,9 +57,9 @@ static const struct {
 	[FAILED_REBOOT] = {MACHINE_RESTART, ": FailedBoot=reboot"},
 };
 
-static bool has_failed(const struct instance *in)
+bool host_has_failed(const struct instance *in)
 {
-	return in->n_stops == 0 && in->status != 0;
+	return in->is_host && in->n_stops == 0 && in->status != 0;
 }
 
 static _Noreturn void force(enum machine_end how)
@@ -83,7 +83,7 @@ void host_begin_end(struct instance *in, uint64_t timeout_us)
 	in->is_host = host_is_first_init();
 	if (!in->is_host)
 		return;
-	if (has_failed(in))
+	if (host_has_failed(in))
 		in->end = failed_ends[in->failed_boot].end;
 	pid_t pid = machine_watch(clock_add_us(clock_now_us(), timeout_us), in->end, end_late);
 	in->watcher = pid > 0 ? pid : 0;
@@ -93,7 +93,7 @@ _Noreturn void host_end(const struct instance *in)
 {
 	event_emit(EVENT_NOTICE, "machine-ends", NULL, "the machine %s%s",
 		   machine_end_texts[in->end],
-		   has_failed(in) ? failed_ends[in->failed_boot].why : "");
+		   host_has_failed(in) ? failed_ends[in->failed_boot].why : "");
 	watchdog_leave(in);
 	force(in->end);
 }

@@ -19,5 +19,8 @@ enum machine_end host_end_of_signal(int signal);
  * on it ends after timeout_us, whatever hangs, PID 1 itself too. */
 void host_begin_end(struct instance *in, uint64_t timeout_us);
 
+/* On a host, once the end has begun: nobody asked for it, and something is wrong. */
+bool host_has_failed(const struct instance *in);
+
 /* The machine ends. */
 _Noreturn void host_end(const struct instance *in);

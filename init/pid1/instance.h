@@ -26,6 +26,7 @@
 #include "lib/journal.h"
 #include "lib/machine.h"
 #include "lib/plan.h"
+#include "lib/proto.h"
 #include "lib/store.h"
 
 #define DEATHS_MAX 5 /* this many within DEATHS_WINDOW_US and a daemon cannot be kept alive */
@@ -109,6 +110,7 @@ struct instance {
 	enum machine_end end;	      /* on a host: what was asked for, or follows from the end */
 	pid_t watcher;		      /* ends the machine when we do not; 0: none */
 
+	char cause[PROTO_TEXT_MAX]; /* why boot refused; empty: the board knows */
 	enum stage stage;
 	int status;	   /* that we shall exit with */
 	bool wants_dump;   /* before we do */

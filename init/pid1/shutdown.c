@@ -22,10 +22,11 @@
 #define KILL_US	     (500 * USEC_PER_MSEC)
 #define LOG_US	     (1 * USEC_PER_SEC)
 #define DUMP_US	     (5 * USEC_PER_SEC)
+#define HOST_DUMP_US (10 * USEC_PER_SEC) /* 48 KiB on a serial line */
 /* Long enough for disks that are slow and several that hang (detach.c). */
 #define UNMOUNT_US (60 * USEC_PER_SEC)
 /* Of a host's end, beyond the grace of TERM: all stages, and some more. */
-#define END_US (KILL_US + LOG_US + DUMP_US + UNMOUNT_US + 10 * USEC_PER_SEC)
+#define END_US (KILL_US + LOG_US + HOST_DUMP_US + UNMOUNT_US + 10 * USEC_PER_SEC)
 
 /* ---- whatever is left */
 
@@ -119,7 +120,8 @@ static bool is_log_gone(struct instance *in)
 
 static void enter_dump(struct instance *in)
 {
-	in->timers[TIMER_STAGE] = clock_now_us() + DUMP_US;
+	in->timers[TIMER_STAGE] = clock_now_us() + (in->is_host ? HOST_DUMP_US : DUMP_US);
+	in->wants_dump = in->wants_dump || host_has_failed(in);
 	if (in->wants_dump)
 		shutdown_dump(in, USEC_INFINITY);
 }
@@ -263,10 +265,15 @@ void shutdown_at_deadline(struct instance *in)
 
 void shutdown_dump(struct instance *in, uint64_t timeout_us)
 {
-	char name[] = "holdfastctl", verb[] = "dump";
-	char *argv[] = {name, verb, NULL};
+	char name[] = "holdfastctl", verb[] = "dump", digest[] = "--digest", cause[] = "--cause";
+	/* The end of a machine: the console is slow, and keeps little. */
+	bool is_digest = in->is_host;
+	char *argv[] = {name,	   verb, is_digest ? digest : NULL, is_digest ? cause : NULL,
+			in->cause, NULL};
 	const struct child_setup setup = {
-		.fds = {in->null_fd, store_find(in->store, STORE_OUTPUT, 0), in->error_fd},
+		/* Without a /dev/null yet, boot was refused early. */
+		.fds = {in->null_fd >= 0 ? in->null_fd : 0, store_find(in->store, STORE_OUTPUT, 0),
+			in->error_fd},
 	};
 
 	if (in->children[ROLE_CTL].pid > 0)

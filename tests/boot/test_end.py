@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """How a machine ends: by whom it was asked, in which order, and whatever hangs."""
+import json
 import os
 import shutil
 import subprocess
@@ -147,6 +148,37 @@ class Watchdog(Case):
         text = self.assert_end(machine, RESTART, "does not answer the watchdog's question",
                                "holdfast-supervisor has died with 9")
         self.assertNotIn("softdog: Init", text)
+
+
+class Failed(Case):
+    """A digest on the console, and then what FailedBoot= says."""
+
+    def assert_digest(self, machine, *types):
+        lines = [json.loads(line) for line in machine.text.splitlines() if line.startswith('{"type":')]
+        self.assertEqual([line["type"] for line in lines[:2]], ["dump", "cause"])
+        self.assertEqual(lines[-1]["type"], "end")
+        self.assertEqual((lines[-1]["lines"], lines[-1]["left_out"]), (len(lines), 0))
+        self.assertLess(sum(len(json.dumps(line)) for line in lines), 48 << 10)
+        for kind in types:
+            self.assertIn(kind, [line["type"] for line in lines])
+        return lines
+
+    def test_an_essential_unit_that_fails_for_good(self):
+        machine = self.boot("say broken exit 3")
+        self.assert_end(machine, POWER_OFF, "powers off: FailedBoot=slot, and there is no other slot")
+        lines = self.assert_digest(machine, "image", "unit", "log", "event", "kernel")
+        self.assertIn("app.service ended the instance", lines[1]["msg"])
+        self.assertIn("broken", [line.get("msg") for line in lines if line["type"] == "log"])
+
+    def test_a_boot_that_is_refused(self):
+        machine = self.boot("wait", "FailedBoot=reboot", "User=nobody-there")
+        self.assert_end(machine, RESTART, "the machine restarts: FailedBoot=reboot")
+        lines = self.assert_digest(machine, "kernel")
+        self.assertIn("nobody-there", lines[1]["msg"])
+
+    def test_a_unit_that_succeeds_is_no_failure(self):
+        machine = self.boot("exit 0", "FailedBoot=reboot")
+        self.assertNotIn('{"type":"dump"', self.assert_end(machine, POWER_OFF, "the machine powers off"))
 
 
 class Crash(Case):

@@ -57,8 +57,9 @@ void dump_scratch(const struct instance *instance)
 {
 	(void)instance;
 }
-void dump_kernel(void)
+void dump_kernel(uint64_t bytes)
 {
+	(void)bytes;
 }
 void dump_pressure(void)
 {
@@ -116,10 +117,13 @@ static void derive(const struct instance *instance)
 	dump_cause(instance);
 	dump_image(instance);
 	dump_config(instance);
-	dump_protections(instance);
-	dump_units(instance);
+	dump_protections(instance, false);
+	dump_protections(instance, true);
+	dump_units(instance, false);
+	dump_units(instance, true);
 	dump_secrets(instance);
-	dump_log(instance, 0);
+	dump_log(instance, 0, UINT64_MAX);
+	dump_log(instance, 0, 4096);
 	(void)output_flush();
 }
 
