@@ -36,7 +36,9 @@ static struct values map_values(const struct manager *m)
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
 		return (struct values){0};
 	void *data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	return data == MAP_FAILED ? (struct values){0} : (struct values){data, (size_t)st.st_size};
+	if (data == MAP_FAILED)
+		return (struct values){0};
+	return (struct values){data, (size_t)st.st_size};
 }
 
 static bool is_line(const struct secretfile_record *record)
