@@ -21,7 +21,10 @@ ADDRESS = {".osrel": 0x20000, ".cmdline": 0x30000, ".linux": 0x2000000, ".initrd
 # Words that every image has: the console, an end that is a reboot, and what the Kernel
 # Self-Protection Project recommends that costs nothing that can be measured.
 WORDS = ("console=ttyS0", "panic=-1", "oops=panic", "slab_nomerge", "vsyscall=none", "init_on_alloc=1",
-         "randomize_kstack_offset=on", "page_alloc.shuffle=1")
+         "randomize_kstack_offset=on", "page_alloc.shuffle=1",
+         # Debian signs its modules: from the first one on none without a signature is taken, and what
+         # [Modules] Lockdown= says later can only be more.
+         "lockdown=integrity", "module.sig_enforce=1")
 
 
 def package_of_kernel(vmlinuz, release):
