@@ -54,7 +54,7 @@ class Packages:
     def __init__(self, image, cache, more=()):
         """more: packages beside those of the image's own list."""
         self.image = image
-        self.names = [*image.lines("packages"), *more]
+        self.names = list(dict.fromkeys([*image.lines("packages"), *more]))
         self.folder = f"{cache}/{image.label}"
         self.tree = f"{self.folder}/packages"
         self.index = f"{self.folder}/packages.json"

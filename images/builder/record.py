@@ -86,7 +86,7 @@ def spdx(image, tree, boot_packages):
     others = {HOLDFAST, OWN, *(p["Package"] for p in boot_packages)}
     packages = {p: tree.packages.known[p] for p in sorted(set(tree.origins.values()) - others)}
     described = [
-        own_package("Image", image.id, image.version, primaryPackagePurpose="OPERATING-SYSTEM"),
+        own_package("Image", image.id, image.version, primaryPackagePurpose="OPERATING_SYSTEM"),
         own_package("Package", "holdfast", image.holdfast_version, licenseDeclared="MIT",
                     primaryPackagePurpose="APPLICATION"),
         *(debian_package(p) for p in packages.values()),

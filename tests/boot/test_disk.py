@@ -5,6 +5,7 @@ import json
 import mmap
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,10 +63,20 @@ class Disk(harness.Case):
         self.assertIn("/health -> 200", done.stdout)
         self.assertIn("the machine is off", done.stdout)
 
+    def make_cloud_demo(self):
+        """The demo as a cloud's machine would have it: its address by DHCP."""
+        shutil.copytree(f"{harness.ROOT}/images/demo", f"{self.dir}/demo")
+        conf = f"{self.dir}/demo/root/etc/holdfast/holdfast.conf"
+        with open(conf, encoding="utf-8") as f:
+            text = f.read().partition("[Network]")[0].replace("\nUnits=", "\nUnits=dhcpcd.service ")
+        with open(conf, "w", encoding="utf-8") as f:
+            f.write(text)
+        return f"{self.dir}/demo"
+
     def test_secure_boot_runs_what_is_signed_and_nothing_else(self):
         self.write("passphrase", "snakeoil\n")
         done = subprocess.run(
-            [f"{harness.ROOT}/images/build", "--only", "disk", "--to", f"{self.dir}/to",
+            [f"{harness.ROOT}/images/build", "--image", self.make_cloud_demo(), "--only", "disk", "--to", f"{self.dir}/to",
              "--sign-key", f"{KEYS}/PkKek-1-snakeoil.key", "--sign-passphrase", f"{self.dir}/passphrase",
              "--sign-certificate", f"{KEYS}/PkKek-1-snakeoil.pem"], check=False, text=True,
             capture_output=True)
@@ -76,7 +87,8 @@ class Disk(harness.Case):
             at = content.find(b"holdfast.roothash=") + len(b"holdfast.roothash=")
         run = self.start_secure(signed, "--seconds", "0.1")
         self.assertEqual(run.wait(DEADLINE), 0, run.text)
-        self.assert_in_order(run.text, "Secure boot enabled", "read-only and proven by its root hash", "/health -> 200")
+        self.assert_in_order(run.text, "Secure boot enabled", "read-only and proven by its root hash",
+                             "eth0 by dhcp: 10.0.2.15", "/health -> 200")
         qemu.damage(signed, at, 1)
         for disk in (signed, f"{harness.ROOT}/build/image/demo.raw"):
             with self.subTest(disk), self.start_secure(disk) as refused:

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -18,11 +19,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 from podman import Podman
 sys.path.insert(0, f"{harness.ROOT}/images")
-from builder import dist
+from builder import dist, sign
 
 BUILD = f"{harness.ROOT}/images/build"
 DEMO = f"{harness.ROOT}/images/demo"
 ENDINGS = ("squashfs", "erofs", "verity", "efi", "raw", "oci.tar", "spdx.json", "manifest.json")
+# What SPDX 2.3 knows in a package, as far as it is used here, and of what purpose one may be: JSON
+# writes them with an underscore where the specification's text has none.
+PACKAGE_KEYS = {"SPDXID", "name", "versionInfo", "supplier", "downloadLocation", "filesAnalyzed",
+                "licenseConcluded", "licenseDeclared", "copyrightText", "sourceInfo", "externalRefs",
+                "checksums", "homepage", "primaryPackagePurpose"}
+PURPOSES = {"OPERATING_SYSTEM", "APPLICATION", "FILE"}
 
 
 def digest(path):
@@ -132,6 +139,33 @@ class Root(Made):
         self.assertIn(f"IMAGE_VERSION={self.manifest['version']}\n", text)
 
 
+class Signed(Made):
+    def test_twice_the_same_and_only_by_the_key(self):
+        key, certificate = f"{self.dir}/key", f"{self.dir}/certificate"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out",
+                        certificate, "-subj", "/CN=image", "-days", "3650"], check=True,
+                       capture_output=True)
+        digests = set()
+        for name in ("one", "two"):
+            shutil.copyfile(f"{self.made}/demo.efi", f"{self.dir}/{name}")
+            own = sign.Signer.of(key, certificate, None).sign(f"{self.dir}/{name}")
+            digests.add(digest(f"{self.dir}/{name}"))
+        self.assertEqual(len(digests), 1)
+        with open(certificate, encoding="ascii") as f:
+            self.assertEqual(own, hashlib.sha256(ssl.PEM_cert_to_DER_cert(f.read())).hexdigest())
+        self.assertEqual(self.verify(f"{self.dir}/one", certificate), 0)
+        self.assertNotEqual(self.verify(f"{self.made}/demo.efi", certificate), 0)
+        with open(f"{self.dir}/one", "r+b") as f:
+            f.seek(1 << 20)
+            f.write(bytes([f.read(1)[0] ^ 1]))
+        self.assertNotEqual(self.verify(f"{self.dir}/one", certificate), 0)
+
+    @staticmethod
+    def verify(path, certificate):
+        return subprocess.run(["osslsigncode", "verify", "-CAfile", certificate, "-in", path],
+                              capture_output=True, check=False).returncode
+
+
 class Disk(Made):
     def partitions(self):
         """{name: what sfdisk says of it, bytes}"""
@@ -168,6 +202,33 @@ class Disk(Made):
         subprocess.run(["mcopy", "-i", f"{self.dir}/esp", "::/EFI/BOOT/BOOTX64.EFI",
                         f"{self.dir}/efi"], check=True)
         self.assertEqual(digest(f"{self.dir}/efi"), digest(f"{self.made}/demo.efi"))
+
+    def test_a_longer_disk_has_room_for_a_second_pair_and_the_first_stays_as_it_is(self):
+        longer = f"{self.dir}/longer"
+        subprocess.run(["cp", "--sparse=always", f"{self.made}/demo.raw", longer], check=True)
+        os.truncate(longer, os.path.getsize(longer) + (80 << 20))
+
+        def table():
+            out = subprocess.run(["sfdisk", "--json", longer], check=True, capture_output=True,
+                                 text=True).stdout
+            return json.loads(out)["partitiontable"]["partitions"]
+
+        before = table()
+        kinds = {p["name"].split("_")[0]: p["type"] for p in before}
+        subprocess.run(["sfdisk", "--quiet", "--relocate", "gpt-bak-std", longer], check=True)
+        subprocess.run(["sfdisk", "--quiet", "--append", "--no-reread", "--no-tell-kernel", longer],
+                       input=f'size=2MiB, type={kinds["verity"]}, name="verity_2"\n'
+                             f'size=64MiB, type={kinds["root"]}, name="root_2"\n', text=True, check=True)
+        after = table()
+        self.assertEqual(after[:3], before)
+        self.assertEqual([p["name"] for p in after[3:]], ["verity_2", "root_2"])
+        # And the system partition has room for a second kernel beside the first.
+        esp, free = f"{self.dir}/esp", 0
+        with open(esp, "wb") as f:
+            f.write(self.partitions()["esp"]["content"])
+        listed = subprocess.run(["mdir", "-i", esp, "::"], check=True, capture_output=True, text=True).stdout
+        free = int(re.sub(r"\D", "", re.search(r"([\d ]+) bytes free", listed)[1]))
+        self.assertGreater(free, os.path.getsize(f"{self.made}/demo.efi"))
 
     def section(self, name):
         subprocess.run(["objcopy", "-O", "binary", f"--only-section={name}",
@@ -227,7 +288,23 @@ class Record(Made):
         for identifier in ids:
             self.assertRegex(identifier, r"^SPDXRef-[A-Za-z0-9.-]+$")
         for package in self.spdx["packages"]:
-            self.assertLessEqual({"name", "downloadLocation"}, set(package))
+            self.assertLessEqual({"SPDXID", "name", "downloadLocation"}, set(package))
+            self.assertLessEqual(set(package), PACKAGE_KEYS)
+            self.assertIn(package.get("primaryPackagePurpose", "FILE"), PURPOSES)
+            # Of a package whose files were not analyzed none may be listed as the package's own.
+            self.assertFalse(package["filesAnalyzed"])
+            self.assertFalse({"hasFiles", "packageVerificationCode", "licenseInfoFromFiles"} & set(package))
+            for reference in package.get("externalRefs", ()):
+                self.assertEqual(set(reference), {"referenceCategory", "referenceType", "referenceLocator"})
+                self.assertEqual(reference["referenceCategory"], "PACKAGE-MANAGER")
+                self.assertRegex(reference["referenceLocator"], r"^pkg:deb/debian/[^ ]+@[^ ]+$")
+        for entry in (*self.spdx["packages"], *self.spdx["files"]):
+            for checksum in entry.get("checksums", ()):
+                length = {"SHA1": 40, "SHA256": 64}[checksum["algorithm"]]
+                self.assertRegex(checksum["checksumValue"], f"^[0-9a-f]{{{length}}}$")
+        for entry in self.spdx["files"]:
+            self.assertEqual([c["algorithm"] for c in entry["checksums"]], ["SHA1", "SHA256"])
+            self.assertTrue(entry["fileName"].startswith("./"))
         for relation in self.spdx["relationships"]:
             for key in ("spdxElementId", "relatedSpdxElement"):
                 self.assertIn(relation[key], {*ids, "SPDXRef-DOCUMENT"})
@@ -286,6 +363,14 @@ class Refused(harness.Case):
 
     def test_a_section_that_is_not_known(self):
         self.assertIn("there is no section [Acounts]", self.attempt("[Image]\nId=a\n[Acounts]\n"))
+
+    def test_keys_that_cannot_sign(self):
+        for options, expected in (
+                (("--sign-key", "/a"), "--sign-key and --sign-certificate go together"),
+                (("--sign-key", "/a", "--sign-certificate", f"{harness.ROOT}/VERSION"), "/a: there is no such file")):
+            done = build(f"{self.dir}/to", *options)
+            self.assertEqual(done.returncode, 1, done.stdout)
+            self.assertIn(expected, done.stderr)
 
     def test_a_size_that_is_none(self):
         self.assertIn("\"lots\" is no size", self.attempt("[Image]\nId=a\nSlotSize=lots\n"))
