@@ -72,15 +72,23 @@ static void begin_work(struct manager *m, uint32_t unit, struct board_life *life
 	int r = fetch_begin(m, &fetch);
 	if (r == 0)
 		return;
-	/* The channel is full, or there is no memory: as any other failure of a look. */
+	if (r == -EAGAIN) {
+		/* PID 1 has still to read what was sent before: what is lent is not forgotten for that. */
+		life->work = LIFE_IDLE;
+		life->due_us = clock_add_us(clock_now_us(), TURN_US);
+		secrets_publish(m, unit, life);
+		manager_retry_soon(m, unit);
+		return;
+	}
 	life->work = operation == SECRETS_REVOKE ? LIFE_REVOKED : LIFE_IDLE;
 	life->attempts++;
 	life->due_us =
 		clock_add_us(clock_now_us(),
 			     spread_backoff(life->attempts, REPORT_BACKOFF_US, 0, spread_draw()));
-	if (r != -EAGAIN)
-		event_emit(EVENT_WARNING, "secrets-failed", plan_unit_name(&m->plan, unit),
-			   "cannot look for changes of its secrets: %s", strerror(-r));
+	event_emit(EVENT_WARNING, "secrets-failed", plan_unit_name(&m->plan, unit),
+		   operation == SECRETS_REVOKE ? "what was lent to it cannot be given back: %s"
+					       : "cannot look for changes of its secrets: %s",
+		   strerror(-r));
 	secrets_publish(m, unit, life);
 }
 

@@ -15,14 +15,14 @@ static void retry(struct manager *m, uint32_t unit)
 {
 	struct board_unit record = *board_peek_unit(&m->board, unit);
 
+	/* Whatever the unit's state: what is given back at the end only needs the loop to turn. */
 	m->runtime[unit].retry_us = USEC_INFINITY;
+	manager_update_due(m, unit);
 	if (record.state == UNIT_START) {
 		exits_wait_for_pid_file(m, unit, &record);
 	} else if (record.state == UNIT_FETCHING) {
-		manager_update_due(m, unit);
 		transition_resume(m, unit);
 	} else if (unit_entries[record.state].kill) {
-		manager_update_due(m, unit);
 		int event = stop_when_empty(m, unit, &record);
 		if (event != NO_EVENT)
 			transition_advance(m, unit, &record, (enum unit_event)event);
