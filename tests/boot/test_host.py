@@ -16,6 +16,7 @@ import qemu
 from qemu import harness, initramfs, kernel
 import instance
 from builder import modules
+from builder.image import BadImage
 
 POWER_OFF = "reboot: Power down"
 PROBE = "/usr/bin/hostprobe"
@@ -372,6 +373,23 @@ class FromTheBeginning(Said, qemu.Case):
             text = machine.wait_off()
             self.assertIn(f"[Scratch] /store: {device}: {message}", text)
             self.assertIn("holdfast exits with 71", text)
+
+    def test_modules_that_cannot_be_loaded_refuse_to_boot(self):
+        tree = make_tree(f"{self.dir}/tree")
+        for line, status, message in (
+                ("Load=nf_tables", 78, "nf_tables: not in /usr/lib/holdfast/modules/list: the image has to be built"),
+                ("Load=softdog nosuch=1 soft_margin=much", 71, "softdog: softdog.ko: the kernel does not take")):
+            with open(f"{tree}/etc/holdfast/holdfast.conf", "w", encoding="utf-8") as f:
+                f.write(CONF.replace("Load=softdog soft_margin=77", line))
+            disk = qemu.Disk(f"{self.dir}/disk", tree)
+            machine = self.restored(SHARED[0].snapshot, disk.path, disk.words())
+            text = machine.wait_off()
+            self.assertIn(f"/etc/holdfast/holdfast.conf:9: [Modules] {message}", text)
+            self.assertIn(f"holdfast exits with {status}", text)
+
+    def test_a_module_that_the_kernel_has_not_is_no_image(self):
+        with self.assertRaisesRegex(BadImage, "no module nosuch"):
+            make_tree(f"{self.dir}/none", CONF.replace("Load=softdog", "Load=nosuch"))
 
     def test_a_parameter_that_the_command_line_holds_refuses_to_boot(self):
         initrd = f"{self.dir}/initrd"
