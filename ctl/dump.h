@@ -28,6 +28,6 @@ void dump_mounts(void);
 void dump_processes(const struct instance *instance);
 void dump_cgroups(const struct instance *instance);
 void dump_scratch(const struct instance *instance);
-/* The last lines of about so many bytes. */
+/* The last lines of about so many bytes; UINT64_MAX: and before them what the initramfs and boot said. */
 void dump_kernel(uint64_t bytes);
 void dump_pressure(void);

@@ -35,7 +35,7 @@
 #define MOUNTS_MAX	4096
 #define PROCESSES_MAX	4096
 #define KERNEL_LINES	64
-#define KERNEL_LINE_MAX 512
+#define KERNEL_LINE_MAX 1024
 
 /* ---- mounts */
 
@@ -318,15 +318,35 @@ static uint64_t cost_of(const char *record)
 	return 100 + strlen(record) * 5 / 4;
 }
 
-void dump_kernel(uint64_t bytes)
+/* What the initramfs and holdfast-boot said while nobody kept a ring (event_copy_to_kernel_log). */
+static bool is_of_our_boot(const char *record)
 {
-	static char tail[KERNEL_LINES][KERNEL_LINE_MAX];
+	const char *message = strchr(record, ';');
+
+	return message && strncmp(message + 1, "holdfast-", strlen("holdfast-")) == 0;
+}
+
+struct kernel_log {
+	char boot[KERNEL_LINES][KERNEL_LINE_MAX]; /* the first of ours */
+	char tail[KERNEL_LINES][KERNEL_LINE_MAX]; /* the last of all others, a ring */
+	uint64_t n_boot, n_tail;
+};
+
+static void keep_record(struct kernel_log *log, const char *record, bool has_boot)
+{
+	bool is_boot = has_boot && log->n_boot < KERNEL_LINES && is_of_our_boot(record);
+
+	(void)str_copy(is_boot ? log->boot[log->n_boot++] : log->tail[log->n_tail++ % KERNEL_LINES],
+		       KERNEL_LINE_MAX, record);
+}
+
+/* EPIPE: a record was overwritten meanwhile, the next read goes on behind it. The bound is for a
+ * kernel that writes faster than we read. */
+static void read_kernel_log(struct kernel_log *log, bool has_boot)
+{
 	char record[8192];
 	CLEANUP(fd_closep) int fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	uint64_t count = 0;
 
-	/* EPIPE: a record was overwritten meanwhile, the next read goes on behind it. The bound is
-	 * for a kernel that writes faster than we read. */
 	for (int reads = 0; fd >= 0 && reads < 1 << 17; reads++) {
 		ssize_t n = read(fd, record, sizeof(record) - 1);
 		if (n < 0 && (errno == EPIPE || errno == EINTR))
@@ -334,12 +354,22 @@ void dump_kernel(uint64_t bytes)
 		if (n <= 0)
 			break;
 		record[n] = '\0';
-		(void)str_copy(tail[count++ % KERNEL_LINES], KERNEL_LINE_MAX, record);
+		keep_record(log, record, has_boot);
 	}
-	uint64_t first = count;
+}
+
+void dump_kernel(uint64_t bytes)
+{
+	static struct kernel_log log;
+
+	/* Where there is little room the last lines count, whosever they are. */
+	read_kernel_log(&log, bytes == UINT64_MAX);
+	uint64_t count = log.n_tail, first = count;
 	while (first > 0 && count - first < KERNEL_LINES &&
-	       cost_of(tail[(first - 1) % KERNEL_LINES]) <= bytes)
-		bytes -= cost_of(tail[--first % KERNEL_LINES]);
+	       cost_of(log.tail[(first - 1) % KERNEL_LINES]) <= bytes)
+		bytes -= cost_of(log.tail[--first % KERNEL_LINES]);
+	for (uint64_t i = 0; i < log.n_boot; i++)
+		dump_kernel_line(log.boot[i]);
 	for (uint64_t i = first; i < count; i++)
-		dump_kernel_line(tail[i % KERNEL_LINES]);
+		dump_kernel_line(log.tail[i % KERNEL_LINES]);
 }

@@ -21,7 +21,7 @@ from builder.image import BadImage
 POWER_OFF = "reboot: Power down"
 PROBE = "/usr/bin/hostprobe"
 CONF = """[Holdfast]
-Units=report.service eater.service forker.service spinner.service last.service
+Units=report.service dump.service eater.service forker.service spinner.service last.service
 LogFormat=json
 [Health]
 Listen=
@@ -48,7 +48,8 @@ UNITS = {
     "eater": ONESHOT.format(command=f"{PROBE} eat 64", more="MemoryMax=16M\n"),
     "forker": ONESHOT.format(command=f"{PROBE} fork 20", more="TasksMax=5\nRemainAfterExit=yes\n"),
     "spinner": ONESHOT.format(command=f"{PROBE} spin", more="CPUQuota=50%\n"),
-    "last": "[Unit]\nAfter=forker.service spinner.service eater.service\n[Service]\n"
+    "dump": ONESHOT.format(command="/usr/lib/holdfast/holdfastctl dump", more=""),
+    "last": "[Unit]\nAfter=dump.service forker.service spinner.service eater.service\n[Service]\n"
             f"ExecStart={PROBE} show {' '.join(SHOWN)}\n[X-Holdfast]\nEssential=yes\n",
 }
 
@@ -110,7 +111,10 @@ class Said(unittest.TestCase):
     """What a machine said in the end."""
 
     def take(self, text, events):
-        self.text, self.events = text, events
+        self.text = text
+        # A dump repeats what was said.
+        self.events = [e for e in events if "type" not in e]
+        self.dump = [e for e in events if "type" in e]
         self.maxDiff = None
 
     def said(self, word):
@@ -226,6 +230,12 @@ class OneBoot(Said):
         self.assertRegex(self.text, r"(?m)^(\[.*)?holdfast: the root is /dev/vda, read-only and proven")
         (mounted,) = [e for e in self.events if e.get("event") == "root-mounted"]
         self.assertEqual(mounted["roothash"], SHARED[0].disk.root_hash)
+
+    def test_the_first_second_is_in_the_dump(self):
+        lines = [e["msg"] for e in self.dump if e["type"] == "kernel"]
+        for start, word in (("holdfast-initramfs: ", '"event":"root-mounted"'),
+                            ("holdfast-boot: ", '"event":"machine-id"')):
+            self.assertTrue([m for m in lines if m.startswith(start) and word in m], lines)
 
     def test_memory_has_its_limit(self):
         self.assertEqual(self.said("ate"), [])
