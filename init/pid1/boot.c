@@ -6,10 +6,15 @@
 
 #include "init/pid1/channel.h"
 #include "init/pid1/child.h"
+#include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
 #include "init/pid1/shutdown.h"
+#include "lib/clock.h"
 #include "lib/event.h"
+
+/* More than a network and [Identity] may wait together. */
+#define BOOT_US (900 * USEC_PER_SEC)
 
 void boot_start(struct instance *in)
 {
@@ -18,11 +23,23 @@ void boot_start(struct instance *in)
 	int r = channel_open(in, ROLE_BOOT);
 	if (r == 0)
 		r = child_start(in, ROLE_BOOT, in->options->argv, &setup);
+	in->timers[TIMER_BOOT] = clock_now_us() + BOOT_US;
 	if (r == 0)
 		return;
 	event_with_i64("errno", -r);
 	event_emit(EVENT_ERROR, "boot-not-started", NULL, "holdfast-boot cannot be started: %s",
 		   strerror(-r));
+	shutdown_begin(in, STATUS_INTERNAL, 0);
+}
+
+/* It may not even die of the signal: a driver that hangs keeps it. */
+void boot_give_up(struct instance *in)
+{
+	if (in->children[ROLE_BOOT].pid == 0 || !host_is_first_init())
+		return;
+	(void)snprintf(in->cause, sizeof(in->cause), "holdfast-boot did not finish in 15 minutes");
+	event_emit(EVENT_ERROR, "boot-timeout", NULL, "%s", in->cause);
+	(void)kill(in->children[ROLE_BOOT].pid, SIGKILL);
 	shutdown_begin(in, STATUS_INTERNAL, 0);
 }
 
@@ -67,6 +84,7 @@ static int status_of_failure(const struct instance *in, int code, int status)
 
 void boot_note_end(struct instance *in, int code, int status)
 {
+	in->timers[TIMER_BOOT] = USEC_INFINITY;
 	/* The end began before: it was killed by it. */
 	if (in->stage != STAGE_NONE)
 		return;

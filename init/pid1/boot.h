@@ -7,6 +7,9 @@
 /* Starts it. A failure begins the end. */
 void boot_start(struct instance *in);
 
+/* TIMER_BOOT: on a host a boot that hangs is one that failed. */
+void boot_give_up(struct instance *in);
+
 /* It sent what it may not: it is killed, and the instance will not come up. */
 void boot_refuse(struct instance *in);
 

@@ -48,6 +48,7 @@ enum timer {
 	TIMER_STOP,	/* the stop budget is used up, whatever the supervisor does */
 	TIMER_STOPPED,	/* the supervisor has stopped everything, and yet does not exit */
 	TIMER_WATCHDOG, /* the machine's watchdog is to be fed */
+	TIMER_BOOT,	/* boot takes too long */
 	TIMER_STAGE,	/* the present stage of the end has had its time */
 	TIMER_COUNT
 };

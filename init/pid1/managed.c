@@ -189,10 +189,10 @@ static void kick_stage(struct instance *in)
 }
 
 static void (*const timer_actions[TIMER_COUNT])(struct instance *) = {
-	[TIMER_HUNG] = keeper_check_hung,    [TIMER_REAP] = reap_all,
-	[TIMER_DUMP] = shutdown_end_dump,    [TIMER_STOP] = shutdown_at_deadline,
-	[TIMER_WATCHDOG] = watchdog_feed,    [TIMER_STAGE] = kick_stage,
-	[TIMER_STOPPED] = shutdown_by_board,
+	[TIMER_HUNG] = keeper_check_hung, [TIMER_REAP] = reap_all,
+	[TIMER_DUMP] = shutdown_end_dump, [TIMER_STOP] = shutdown_at_deadline,
+	[TIMER_WATCHDOG] = watchdog_feed, [TIMER_STAGE] = kick_stage,
+	[TIMER_BOOT] = boot_give_up,	  [TIMER_STOPPED] = shutdown_by_board,
 };
 
 static void fire_timers(struct instance *in)
