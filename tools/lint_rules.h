@@ -3,7 +3,9 @@
  * The rules, and the judges that apply them to one file or to what an image says of itself
  * (tools/lint_files.c, tools/lint_secrets.c).
  */
-#include "tools/lint.h"
+#include "tools/parts.h"
+
+struct lint;
 
 /*   name, whether it is an error, whether a file that a later layer hides matters still */
 #define LINT_RULES(X)                                          \

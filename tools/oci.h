@@ -5,7 +5,7 @@
  * image specification) and what docker-save(1) writes (manifest.json). Both are hostile input.
  */
 #include "lib/str.h"
-#include "tools/image.h"
+#include "tools/parts.h"
 
 struct oci {
 	char **layers; /* paths below the layout's folder, the lowest layer first; NULL-ended */

@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 #include "lib/str.h"
-#include "tools/image.h"
+#include "tools/parts.h"
 
 struct unpacking {
 	int root_fd; /* of the folder; borrowed */

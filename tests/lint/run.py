@@ -39,7 +39,7 @@ NEEDED = {
     # Beside the image's, for units with secrets of a service: TLS, HTTP and JSON.
     "build/release/bin/holdfast-secrets-remote": {"libc.so.6", "libcurl.so.4", "libssl.so.3", "libcrypto.so.3",
                                               "libcjson.so.1"},
-    "build/host/bin/holdfast-check": {"libc.so.6"},
+    "build/host/bin/holdfast-check": {"libc.so.6", "libarchive.so.13", "libcjson.so.1"},
     "build/host/bin/holdfast-explain": {"libc.so.6", "libcjson.so.1"},
 }
 
