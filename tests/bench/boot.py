@@ -6,7 +6,7 @@ From the kernel's hand-over to its first program (tests/apps/bootwatch.c, which 
 machine) until nginx answers with 200, and /health where there is one; then, three seconds later, what
 memory is in use, and how much of it is init's and what comes with it. Machines boot in turns, so that
 what disturbs one disturbs all. Figures are medians; ratios are medians of the ratios of each round.
-Behind them stands one boot that nothing disturbs: in instructions of the machine's one processor.
+Behind them stands what a busy machine hardly changes: instructions of the one processor.
 
 busybox init is the least that can be done: its script mounts four times and sets the loopback up. Of
 systemd there is what a minimal Debian has (init, journald, udevd, dbus, logind, a getty).
@@ -36,6 +36,7 @@ NGINX = "/usr/sbin/nginx -g 'daemon off;'"
 UNIT = f"[Unit]\nDescription=nginx\n[Service]\nExecStart={NGINX}\n"
 SITE = "etc/nginx/sites-enabled/demo"
 HANDOVER = "usr/lib/holdfast/holdfast"  # what holdfast-initramfs becomes
+COUNTED_BOOTS = 3
 ICOUNT_SHIFT = 1  # an instruction takes 2 ns of the machine's time
 # Which processes are the services and not what manages them.
 SERVICES = {"nginx"}
@@ -156,8 +157,10 @@ class Contender:
                 "who": ", ".join(f"{n} {kb}" for n, kb in own)}
 
     def count(self):
-        """Millions of instructions until nginx answers; time that is waited counts as if it ran."""
-        return self.boot(["-icount", f"shift={ICOUNT_SHIFT},sleep=off"])["nginx"] / (1 << ICOUNT_SHIFT)
+        """Millions of instructions until nginx answers. What the disk makes it wait counts as if it ran,
+        so it is the least of some boots that says what the machine does."""
+        return min(self.boot(["-icount", f"shift={ICOUNT_SHIFT},sleep=off"])["nginx"]
+                   for _ in range(COUNTED_BOOTS)) / (1 << ICOUNT_SHIFT)
 
     def median(self, key):
         return statistics.median(b[key] for b in self.boots)
