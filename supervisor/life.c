@@ -26,6 +26,7 @@
 #include "lib/fd.h"
 #include "lib/sys.h"
 #include "supervisor/fetch.h"
+#include "supervisor/identity.h"
 #include "supervisor/report.h"
 #include "supervisor/secrets.h"
 #include "supervisor/spawn.h"
@@ -388,6 +389,18 @@ bool life_revoke_all(struct manager *m, uint64_t deadline_us)
 	return is_done;
 }
 
+/* With what the machine says of itself filled in, as far as that is known: into text, or the plan's own. */
+static const char *reference_as_asked(const struct manager *m, uint32_t secret, struct strbuf *text)
+{
+	char reason[1];
+	struct strbuf ignored;
+
+	strbuf_init(&ignored, reason, sizeof(reason));
+	const char *reference = identity_fill(m, secret, text, &ignored);
+	return reference ? reference
+			 : plan_string(&m->plan, plan_secret(&m->plan, secret)->reference);
+}
+
 void life_say_cause(const struct manager *m, uint32_t unit, struct strbuf *buf)
 {
 	static const char *const whys[SECRET_OUTCOME_COUNT] = {
@@ -399,7 +412,10 @@ void life_say_cause(const struct manager *m, uint32_t unit, struct strbuf *buf)
 		[SECRET_FAILED] = "could not be read",
 	};
 	struct plan_range range = range_of(m, unit);
+	char data[SECRETREQUEST_REFERENCE_MAX];
+	struct strbuf text;
 
+	strbuf_init(&text, data, sizeof(data));
 	for (uint32_t i = range.first; i < range.first + range.count; i++) {
 		const struct board_secret *secret = board_peek_secret(&m->board, i);
 		const struct plan_secret *plan = plan_secret(&m->plan, i);
@@ -408,7 +424,7 @@ void life_say_cause(const struct manager *m, uint32_t unit, struct strbuf *buf)
 			continue;
 		const char *name = plan_string(&m->plan, plan->name);
 		strbuf_addf(buf, ": secret %s%s(%.300s) %s", name, *name ? " " : "",
-			    plan_string(&m->plan, plan->reference), whys[secret->outcome]);
+			    reference_as_asked(m, i, &text), whys[secret->outcome]);
 		return;
 	}
 }

@@ -11,6 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
+import held
 import inject
 import instance
 from network import Network
@@ -288,22 +289,21 @@ class Leaks(instance.Case):
 
     def test_boot_writes_none(self):
         self.allow_cores()
-        self.aws.metadata_hangs = True
         source = self.write("l3aked-source", VALUES["file"], mode=0o400)
-        whole = self.network.run(
-            self.instance, {"web.service": f"[Service]\nExecStart=/bin/sleep 1000\n[X-Holdfast]\nSecret=A env:GIVEN\n"
-                            f"SecretFile=b file:{source}\nConfig=C env:${{STAGE}}\n"}, ["web.service"],
-            conf=f"[Identity]\nSTAGE=imds:tags/instance/STAGE\n[Secrets]\nMetadataEndpoint={self.aws.metadata_url}\n",
-            env={"GIVEN": VALUES["env"]})
-        harness.wait_until(lambda: self.aws.metadata_calls, "boot waits for the metadata service")
-        boot = whole.member("holdfast-boot")
-        for part in ("cmdline", "environ"):
-            with open(f"/proc/{boot}/{part}", "rb") as f:
-                self.assertNotIn(VALUES["env"].encode(), f.read(), part)
-        self.assertEqual(harness.memory_holding(boot, [VALUES["file"].encode()]), [])
-        # It reads the environment: this is why its core must not be.
-        self.assertTrue(harness.memory_holding(boot, [VALUES["env"].encode()]))
-        os.kill(boot, signal.SIGABRT)
+        path = self.write("units/web.service.d/held.conf", "[Service]\nUMask=077\n")
+        with held.Opening(path) as opening:
+            whole = self.network.run(
+                self.instance, {"web.service": f"[Service]\nExecStart=/bin/sleep 1000\n[X-Holdfast]\n"
+                                f"Secret=A env:GIVEN\nSecretFile=b file:{source}\n"}, ["web.service"],
+                env={"GIVEN": VALUES["env"]})
+            boot = opening.wait()
+            for part in ("cmdline", "environ"):
+                with open(f"/proc/{boot}/{part}", "rb") as f:
+                    self.assertNotIn(VALUES["env"].encode(), f.read(), part)
+            self.assertEqual(harness.memory_holding(boot, [VALUES["file"].encode()]), [])
+            # It reads the environment: this is why its core must not be.
+            self.assertTrue(harness.memory_holding(boot, [VALUES["env"].encode()]))
+            os.kill(boot, signal.SIGABRT)
         self.assertNotEqual(whole.wait(), 0)
         self.assertEqual(self.cores(), [])
         self.assertNotIn(VALUES["env"], whole.text)
