@@ -179,7 +179,7 @@ class FullMemory(RungCase):
         with self.on(rung, self.UNIT) as run:
             run.wait_for('"msg":"a line 4000"')
             os.kill(run.member("holdfast-log"), signal.SIGKILL)
-            run.wait_running()
+            run.wait_for("daemon-died").wait_running()
             self.assertEqual(run.get("/health")[0], 200)
             self.assertEqual(run.stop(), 0, run.text)
             self.assertEqual(sorted({e["status"] for e in run.events("daemon-died")}), [9])
