@@ -159,30 +159,31 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
 
 /*
  * A reader may be overtaken: between its load of the index and the end of its copy the writer can
- * flip twice and so write into the copy being read. A copy is only ever written while the index
- * points to the other one; so it was whole if the index is the same after the copy as before, and
- * so is the copy's generation (two flips bring the index back, but not the generation).
+ * flip twice and so write into the copy being read. So a copy says by its generation that it is being
+ * written before anything else of it changes, and which one it is after all has: it was whole if that
+ * was a generation before the reader's copy and is the same one after it.
  */
-#define READ_TRIES 1000
-#define READ_RECORD(record, result)                                                                \
-	do {                                                                                       \
-		for (int tries = 0; tries < READ_TRIES; tries++) {                                 \
-			uint32_t i =                                                               \
-				atomic_load_explicit(&(record)->current, memory_order_acquire) &   \
-				1;                                                                 \
-			uint64_t generation = generation_of(&(record)->copies[i].generation);      \
-			atomic_thread_fence(memory_order_acquire);                                 \
-			(result) = (record)->copies[i];                                            \
-			atomic_thread_fence(memory_order_acquire);                                 \
-			if (atomic_load_explicit(&(record)->current, memory_order_relaxed) == i && \
-			    generation_of(&(record)->copies[i].generation) == generation)          \
-				break;                                                             \
-		}                                                                                  \
+#define READ_TRIES    1000
+#define BEING_WRITTEN UINT64_MAX
+#define READ_RECORD(record, result)                                                              \
+	do {                                                                                     \
+		for (int tries = 0; tries < READ_TRIES; tries++) {                               \
+			uint32_t i =                                                             \
+				atomic_load_explicit(&(record)->current, memory_order_acquire) & \
+				1;                                                               \
+			uint64_t generation = generation_of(&(record)->copies[i].generation);    \
+			if (generation == BEING_WRITTEN)                                         \
+				continue;                                                        \
+			(result) = (record)->copies[i];                                          \
+			atomic_thread_fence(memory_order_acquire);                               \
+			if (generation_of(&(record)->copies[i].generation) == generation)        \
+				break;                                                           \
+		}                                                                                \
 	} while (0)
 
 static uint64_t generation_of(const uint64_t *generation)
 {
-	return *(const volatile uint64_t *)generation;
+	return __atomic_load_n(generation, __ATOMIC_ACQUIRE);
 }
 
 struct board_unit board_read_unit(const struct board *board, uint32_t unit)
@@ -249,10 +250,13 @@ const struct board_manager *board_peek_manager(const struct board *board)
 	do {                                                                                       \
 		uint32_t old = atomic_load_explicit(&(record)->current, memory_order_relaxed) & 1; \
 		uint64_t generation = (record)->copies[old].generation + 1;                        \
-		/* The last flip is seen before anything of the copy that it freed is touched. */  \
-		atomic_thread_fence(memory_order_acq_rel);                                         \
-		(record)->copies[1 - old] = *(next);                                               \
-		(record)->copies[1 - old].generation = generation;                                 \
+		__typeof__((record)->copies[0]) *copy = &(record)->copies[1 - old],                \
+						whole = *(next);                                   \
+		whole.generation = BEING_WRITTEN;                                                  \
+		__atomic_store_n(&copy->generation, BEING_WRITTEN, __ATOMIC_RELAXED);              \
+		atomic_thread_fence(memory_order_release);                                         \
+		*copy = whole;                                                                     \
+		__atomic_store_n(&copy->generation, generation, __ATOMIC_RELEASE);                 \
 		atomic_store_explicit(&(record)->current, 1 - old, memory_order_release);          \
 		atomic_fetch_add_explicit(&(board)->header->changes, 1, memory_order_release);     \
 	} while (0)
