@@ -119,6 +119,22 @@ bool str_ends(const char *text, const char *suffix)
 	return a >= b && memcmp(text + a - b, suffix, b) == 0;
 }
 
+bool str_is_one_of(const char *text, const char *const *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (str_equal(text, list[i]))
+			return true;
+	}
+	return false;
+}
+
+const char *str_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
 bool str_copy(char *to, size_t size, const char *from)
 {
 	struct strbuf buf;

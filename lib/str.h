@@ -34,6 +34,10 @@ int str_parse_bool(const char *text, bool *ret_value);
 bool str_equal(const char *a, const char *b);
 bool str_starts(const char *text, const char *prefix);
 bool str_ends(const char *text, const char *suffix);
+bool str_is_one_of(const char *text, const char *const *list, size_t count);
+
+/* What stands behind the last slash of path: all of it where there is none. Borrowed from it. */
+const char *str_base_name(const char *path);
 
 /* Copies and always ends with NUL; false when it was cut. */
 bool str_copy(char *to, size_t size, const char *from);

@@ -60,28 +60,19 @@ static const struct {
 	{"InternalServiceErrorException", NULL, SECRET_TEMPORARY},
 };
 
-static bool is_one_of(const char *type, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (str_equal(type, list[i]))
-			return true;
-	}
-	return false;
-}
-
 bool awserror_is_throttle(const char *type)
 {
-	return is_one_of(type, throttles, ARRAY_COUNT(throttles));
+	return str_is_one_of(type, throttles, ARRAY_COUNT(throttles));
 }
 
 bool awserror_is_time(const char *type)
 {
-	return is_one_of(type, time_errors, ARRAY_COUNT(time_errors));
+	return str_is_one_of(type, time_errors, ARRAY_COUNT(time_errors));
 }
 
 bool awserror_is_token(const char *type)
 {
-	return is_one_of(type, token_errors, ARRAY_COUNT(token_errors));
+	return str_is_one_of(type, token_errors, ARRAY_COUNT(token_errors));
 }
 
 enum secret_outcome awserror_meaning(const char *type, int status, const char *message)

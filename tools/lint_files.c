@@ -8,13 +8,6 @@
 #include "tools/lint_rules.h"
 #include "units/shells.h"
 
-const char *lint_base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 bool lint_is_program(const struct image_file *file)
 {
 	static const char magic[] = "\177ELF";
@@ -135,7 +128,7 @@ static const char *const reasons[LINT_RULE_COUNT] = {
 static bool is_in_bin(const char *path)
 {
 	static const char *const folders[] = {"/bin/", "/sbin/"};
-	size_t before = (size_t)(lint_base_name(path) - path);
+	size_t before = (size_t)(str_base_name(path) - path);
 
 	for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
 		size_t length = strlen(folders[i]);
@@ -161,7 +154,7 @@ static void judge_ways_in(struct lint *lint, const struct image_file *file, cons
 
 void lint_names(struct lint *lint, const struct image_file *file)
 {
-	const char *name = lint_base_name(file->path);
+	const char *name = str_base_name(file->path);
 	bool is_executable = S_ISREG(file->mode) && (file->mode & 0111);
 
 	if (!is_executable && !S_ISLNK(file->mode))
@@ -234,7 +227,7 @@ static void judge_script(struct lint *lint, const struct image_file *file)
 
 void lint_programs(struct lint *lint, const struct image_file *file)
 {
-	const char *name = lint_base_name(file->path);
+	const char *name = str_base_name(file->path);
 
 	/* Also one that nobody may execute: the loader can be told to run it. */
 	if (lint_is_program(file)) {
@@ -353,7 +346,7 @@ void lint_passwords(struct lint *lint, const struct image_file *file)
 
 static void judge_command(struct lint *lint, char *const *command)
 {
-	const char *name = command[0] ? lint_base_name(command[0]) : "";
+	const char *name = command[0] ? str_base_name(command[0]) : "";
 
 	if (shells_is_shell(name))
 		lint_say(lint, LINT_SHELL, "ENTRYPOINT", 0,

@@ -51,7 +51,6 @@ void lint_image_config(struct lint *lint, const struct image_config *config);
 void lint_environment(struct lint *lint, char *const *environment);
 
 /* Helpers of both. */
-const char *lint_base_name(const char *path);
 bool lint_is_program(const struct image_file *file); /* ELF */
 /* The text in data with no letter, digit or _ on either side; NULL: none. */
 const char *lint_find_word(const char *data, size_t size, const char *word);

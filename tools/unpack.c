@@ -313,9 +313,7 @@ static int take_away(const struct unpacking *unpacking, char *path, struct membe
 
 static bool is_whiteout(const struct unpacking *unpacking, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-
-	return unpacking->has_whiteouts && str_starts(slash ? slash + 1 : path, WHITEOUT);
+	return unpacking->has_whiteouts && str_starts(str_base_name(path), WHITEOUT);
 }
 
 static const char *explain(int error, struct archive *archive)

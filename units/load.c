@@ -169,13 +169,6 @@ struct location {
 	bool is_masked;
 };
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 /* What stands at path. False: nothing. */
 static bool look_at(struct units *units, const char *path, const char *name,
 		    struct location *ret_location)
@@ -188,7 +181,7 @@ static bool look_at(struct units *units, const char *path, const char *name,
 	*ret_location = (struct location){.path = path};
 	if (r == -EINVAL)
 		return true;
-	const char *base = base_name(target);
+	const char *base = str_base_name(target);
 	if (strcmp(target, "/dev/null") == 0)
 		ret_location->is_masked = true;
 	else if (strcmp(base, name) != 0 && name_parse(&units->arena, base).class == NAME_SUPPORTED)
@@ -348,7 +341,7 @@ struct unit *load_request(struct units *units, const char *name, const struct wh
 
 struct unit *load_request_file(struct units *units, const char *path, const struct where *at)
 {
-	const char *name = base_name(path);
+	const char *name = str_base_name(path);
 	struct unit_name parsed = name_parse(&units->arena, name);
 
 	/* A template is checked as the instance that its name suggests. */

@@ -53,8 +53,7 @@ static void add_group(void *context, uint32_t gid)
 
 static bool is_nologin(const char *shell)
 {
-	const char *slash = strrchr(shell, '/');
-	const char *name = slash ? slash + 1 : shell;
+	const char *name = str_base_name(shell);
 
 	return strcmp(name, "nologin") == 0 || strcmp(name, "false") == 0 ||
 	       strcmp(name, "true") == 0;

@@ -4,22 +4,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static bool is_one_of(const char *name, const char *const *names, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(names[i], name) == 0)
-			return true;
-	}
-	return false;
-}
+#include "lib/str.h"
 
 bool shells_is_login(const char *name)
 {
@@ -32,7 +17,7 @@ bool shells_is_login(const char *name)
 		"gotty",      "wetty",
 	};
 
-	return is_one_of(name, names, ARRAY_COUNT(names));
+	return str_is_one_of(name, names, ARRAY_COUNT(names));
 }
 
 bool shells_is_shell(const char *name)
@@ -42,7 +27,7 @@ bool shells_is_shell(const char *name)
 					    "tcsh", "yash", "pwsh",  "nu",    "lksh", "posh",
 					    "sash", "es",   "xonsh", "elvish"};
 
-	return is_one_of(name, names, ARRAY_COUNT(names));
+	return str_is_one_of(name, names, ARRAY_COUNT(names));
 }
 
 static bool is_multi_call(const char *name)
@@ -85,7 +70,7 @@ static bool is_wrapper(const char *name)
 		"chroot",  "unshare", "runcon",	 "prlimit", "numactl",	 "script",    "setarch",
 	};
 
-	return is_one_of(name, names, ARRAY_COUNT(names));
+	return str_is_one_of(name, names, ARRAY_COUNT(names));
 }
 
 /*
@@ -96,7 +81,7 @@ static size_t wrapped_word(const struct strings *argv, size_t first)
 {
 	for (size_t i = first; i < argv->count; i++) {
 		const char *word = argv->items[i];
-		const char *name = base_name(word);
+		const char *name = str_base_name(word);
 		if (*word == '-' || strchr(word, '='))
 			continue;
 		if (shells_is_login(name) || shells_is_shell(name) || is_multi_call(name) ||
@@ -110,8 +95,9 @@ static const char *refusal_from(const char *name, const struct strings *argv, si
 {
 	/* busybox and toybox are what their argv[0], or their first argument, says. */
 	if (is_multi_call(name)) {
-		const char *called =
-			first > 0 && first <= argv->count ? base_name(argv->items[first - 1]) : "";
+		const char *called = first > 0 && first <= argv->count
+					     ? str_base_name(argv->items[first - 1])
+					     : "";
 		if (strcmp(called, name) == 0 && argv->count > first)
 			called = argv->items[first++];
 		name = called;
@@ -123,11 +109,11 @@ static const char *refusal_from(const char *name, const struct strings *argv, si
 	if (!is_wrapper(name))
 		return NULL;
 	size_t next = wrapped_word(argv, first);
-	return next < argv->count ? refusal_from(base_name(argv->items[next]), argv, next + 1)
+	return next < argv->count ? refusal_from(str_base_name(argv->items[next]), argv, next + 1)
 				  : NULL;
 }
 
 const char *shells_refusal(const char *path, const struct strings *argv)
 {
-	return refusal_from(base_name(path), argv, 1);
+	return refusal_from(str_base_name(path), argv, 1);
 }

@@ -12,6 +12,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/reference.h"
+#include "lib/str.h"
 
 #define PLAN_BYTES_MAX (256U << 20)
 /* Of cpu.max: systemd's default, and the least that the kernel takes. */
@@ -101,20 +102,13 @@ static struct plan_range begin_range(const struct writer *w, enum plan_section s
 
 /* ---------------------------------------------------------------- parts of a unit */
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static struct plan_list add_arguments(struct writer *w, const struct exec_line *line)
 {
 	size_t count = w->is_public ? 1 : line->words.count;
 	uint32_t *offsets = arena_alloc(&w->arena, count * sizeof(*offsets));
 
 	for (size_t i = 0; i < count; i++)
-		offsets[i] = w->is_public ? add_string(w, base_name(line->path))
+		offsets[i] = w->is_public ? add_string(w, str_base_name(line->path))
 					  : add_text(w, line->words.items[i]);
 	return add_list(w, offsets, count);
 }

@@ -161,15 +161,6 @@ struct mounts {
 	size_t count, capacity;
 };
 
-static bool is_one_of(const char *name, const char *const *list, size_t count)
-{
-	for (size_t i = 0; i < count; i++) {
-		if (str_equal(name, list[i]))
-			return true;
-	}
-	return false;
-}
-
 static void add_mount(struct mounts *mounts, const struct mntent *entry)
 {
 	static const char *const memory[] = {"tmpfs", "ramfs"};
@@ -184,7 +175,7 @@ static void add_mount(struct mounts *mounts, const struct mntent *entry)
 	}
 	mounts->items[mounts->count++] = (struct mount){
 		.path = strdup(entry->mnt_dir),
-		.is_memory = is_one_of(entry->mnt_type, memory, ARRAY_COUNT(memory)),
+		.is_memory = str_is_one_of(entry->mnt_type, memory, ARRAY_COUNT(memory)),
 		.is_read_only = hasmntopt(entry, "ro"),
 	};
 }
@@ -201,7 +192,7 @@ static void list_mounts(struct mounts *ret_mounts)
 	if (!file)
 		return;
 	for (struct mntent *entry; (entry = getmntent(file));) {
-		if (!is_one_of(entry->mnt_type, kept, ARRAY_COUNT(kept)))
+		if (!str_is_one_of(entry->mnt_type, kept, ARRAY_COUNT(kept)))
 			add_mount(ret_mounts, entry);
 	}
 	(void)endmntent(file);

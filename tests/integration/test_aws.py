@@ -370,7 +370,9 @@ class Refresh(Base):
         self.bad(69, ("A", "ssm:/a/x", ENVIRONMENT, OPTIONAL), deadline_ms=700, AWS_ENDPOINT_URL="http://127.0.0.1:1")
 
 
-class Credentials(Base):
+class WithoutKeys(Base):
+    """Keys of the environment are in none of the settings."""
+
     def settings(self):
         return {**super().settings(), "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
                 "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.aws.metadata_url}
@@ -382,6 +384,8 @@ class Credentials(Base):
     def fetch(self, **settings):
         self.assertEqual(self.good(("A", "ssm:x"), **settings).values, {"A": "v"})
 
+
+class Credentials(WithoutKeys):
     def test_the_environment_with_a_session_token(self):
         got = self.aws.issue()
         self.remote.environment = {"AWS_ACCESS_KEY_ID": got["AccessKeyId"], "AWS_SESSION_TOKEN": got["Token"],

@@ -19,20 +19,7 @@ STS_ERROR = "<ErrorResponse><Error><Code>{}</Code></Error></ErrorResponse>"
 OF_ROLE = "/latest/meta-data/iam/security-credentials/"
 
 
-class Base(test_aws.Base):
-    """Keys of the environment are in none of the settings."""
-
-    def settings(self):
-        return {**super().settings(), "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None,
-                "AWS_EC2_METADATA_SERVICE_ENDPOINT": self.aws.metadata_url}
-
-    def setUp(self):
-        super().setUp()
-        self.aws.parameters["x"] = [Parameter("v")]
-
-    def fetch(self, **settings):
-        self.assertEqual(self.good(ITEM, **settings).values, {"A": "v"})
-
+class Base(test_aws.WithoutKeys):
     def web_identity(self):
         return {"AWS_ROLE_ARN": ROLE,
                 "AWS_WEB_IDENTITY_TOKEN_FILE": self.write("identity", self.aws.identity_token, mode=0o400)}

@@ -194,12 +194,26 @@ static void deadlines_saturate(void **state)
 	assert_in_range(clock_poll_ms(clock_now_us() + 1500), 1, 2);
 }
 
+static void names_and_lists(void **state)
+{
+	static const char *const list[] = {"one", "two"};
+
+	(void)state;
+	assert_string_equal(str_base_name("/usr/bin/app"), "app");
+	assert_string_equal(str_base_name("app"), "app");
+	assert_string_equal(str_base_name("folder/"), "");
+	assert_true(str_is_one_of("two", list, 2));
+	assert_false(str_is_one_of("two", list, 1));
+	assert_false(str_is_one_of("tw", list, 2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_full_builder_cuts_and_says_so),
 		cmocka_unit_test(numbers_are_digits_in_range),
 		cmocka_unit_test(words_that_say_yes_or_no),
+		cmocka_unit_test(names_and_lists),
 		cmocka_unit_test(strings_are_escaped),
 		cmocka_unit_test(bytes_that_are_not_utf8_are_replaced),
 		cmocka_unit_test(objects_have_their_commas),
