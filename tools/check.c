@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -417,11 +418,23 @@ static int check_units(struct check *check, int root_fd)
 	return check->n_errors > 0 ? EX_CONFIG : 0;
 }
 
+/* A folder in a folder in a folder: each that is walked through is held open. */
+static void raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct check check;
 	int fd = -EBADF;
 
+	raise_file_limit();
 	/* Names in archives are UTF-8 (libarchive converts them to what the locale says). */
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	int status = parse_options(&check, argc, argv);

@@ -15,8 +15,7 @@
 #include "lib/cleanup.h"
 #include "tools/lint_rules.h"
 
-#define MESSAGE_MAX  512
-#define FINDINGS_MAX 10000
+#define MESSAGE_MAX 512
 
 struct finding {
 	enum lint_rule rule;
@@ -113,8 +112,6 @@ void lint_say(struct lint *lint, enum lint_rule rule, const char *path, size_t l
 	struct strbuf message;
 	va_list args;
 
-	if (lint->n_found == FINDINGS_MAX)
-		return;
 	strbuf_init(&message, text, sizeof(text));
 	va_start(args, format);
 	strbuf_vaddf(&message, format, args);

@@ -141,7 +141,10 @@ static int open_folder(int root_fd, char *path, char ret_path[PATH_MAX])
 	/* A link that leads nowhere has that name already. */
 	if (mkdirat(parent, name, 0755) < 0)
 		return -errno;
-	return find_folder(root_fd, path, ret_path);
+	size_t length = strlen(ret_path);
+	(void)snprintf(ret_path + length, PATH_MAX - length, "/%s", name);
+	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 static int locate(const struct unpacking *unpacking, char path[PATH_MAX], struct member *member)

@@ -278,6 +278,15 @@ class Archive(Lint):
         self.assertEqual(self.found(path), {("world-writable", f"{self.dir}/outside")})
         self.assertFalse(os.path.exists(f"{self.dir}/outside"))
 
+    def test_no_error_is_lost_behind_many_warnings(self):
+        scripts = [(f"usr/bin/s{i}", b"#!/x", {"mode": 0o755}) for i in range(10000)]
+        found = self.found(self.put(tar(*scripts, ("usr/bin/zsh", b"x", {"mode": 0o755}))))
+        self.assertEqual((len(found), ("shell", "/usr/bin/zsh") in found), (10001, True))
+
+    def test_a_deep_tree_is_read_and_removed(self):
+        self.assertEqual(self.found(self.put(tar(("d/" * 1500 + "x", b"x", {"mode": 0o666})))),
+                         {("world-writable", "/" + "d/" * 1500 + "x")})
+
     def test_what_is_no_archive_is_told(self):
         good = tar(("big", b"x" * 100000, {}))
         for data in (b"no archive at all" * 100, good[:len(good) // 2], gzip.compress(good)[:-100]):
