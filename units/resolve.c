@@ -547,14 +547,25 @@ static int find_program(struct resolving *r, struct exec_line *line)
 	return search_path(r, line->path, folders, &line->path);
 }
 
-static void refuse_shells(struct resolving *r, const struct exec_line *line)
+static const char *follow_program(void *context, const char *program)
 {
-	const char *refusal = shells_refusal(line->path, &line->words);
+	struct resolving *r = context;
+	const char *path = program;
 	char *resolved;
 
-	if (!refusal &&
-	    source_resolve(&r->units->source, outside_path(r, line->path), &resolved) == 0)
-		refusal = shells_refusal(resolved, &line->words);
+	if (*program != '/' && search_path(r, program, DEFAULT_PATH, &path) < 0)
+		return NULL;
+	path = outside_path(r, path);
+	if (source_executable(&r->units->source, path) < 0 ||
+	    source_resolve(&r->units->source, path, &resolved) < 0)
+		return NULL;
+	return resolved;
+}
+
+static void refuse_shells(struct resolving *r, const struct exec_line *line)
+{
+	const char *refusal = shells_refusal(line->path, &line->words, follow_program, r);
+
 	if (refusal)
 		check_refused(r->units, &line->at, line->path, refusal);
 }

@@ -73,47 +73,79 @@ static bool is_wrapper(const char *name)
 	return str_is_one_of(name, names, ARRAY_COUNT(names));
 }
 
-/*
- * The word behind a wrapper that it would run. Its own are options, settings and numbers; where an
- * option's word is taken for the program, that is no shell's name.
- */
-static size_t wrapped_word(const struct strings *argv, size_t first)
+/* A command line, and how its programs are found. */
+struct line {
+	const struct strings *argv;
+	shells_follow *follow;
+	void *context;
+};
+
+static bool is_of_interest(const char *name)
 {
-	for (size_t i = first; i < argv->count; i++) {
-		const char *word = argv->items[i];
-		const char *name = str_base_name(word);
+	return shells_is_login(name) || shells_is_shell(name) || is_multi_call(name) ||
+	       is_wrapper(name);
+}
+
+/*
+ * The word behind a wrapper that it would run. Its own are options, settings, numbers and folders;
+ * where an option's word is taken for the program, that is no shell's name.
+ */
+static size_t wrapped_word(const struct line *line, size_t first)
+{
+	for (size_t i = first; i < line->argv->count; i++) {
+		const char *word = line->argv->items[i];
 		if (*word == '-' || strchr(word, '='))
 			continue;
-		if (shells_is_login(name) || shells_is_shell(name) || is_multi_call(name) ||
-		    is_wrapper(name) || *word == '/')
+		if (is_of_interest(str_base_name(word)))
+			return i;
+		const char *target = line->follow(line->context, word);
+		if (target && (*word == '/' || is_of_interest(str_base_name(target))))
 			return i;
 	}
-	return argv->count;
+	return line->argv->count;
 }
 
-static const char *refusal_from(const char *name, const struct strings *argv, size_t first)
+/* What a program of that name does: busybox and toybox are what their argv[0], or their first
+ * argument, says. *first, the word behind its own, goes on behind such an argument. */
+static const char *called_as(const struct line *line, const char *name, size_t *first)
 {
-	/* busybox and toybox are what their argv[0], or their first argument, says. */
-	if (is_multi_call(name)) {
-		const char *called = first > 0 && first <= argv->count
-					     ? str_base_name(argv->items[first - 1])
-					     : "";
-		if (strcmp(called, name) == 0 && argv->count > first)
-			called = argv->items[first++];
-		name = called;
-	}
+	const struct strings *argv = line->argv;
+
+	if (!is_multi_call(name) || *first == 0 || *first > argv->count)
+		return name;
+	const char *called = str_base_name(argv->items[*first - 1]);
+	return is_multi_call(called) && *first < argv->count ? argv->items[(*first)++] : called;
+}
+
+static const char *refusal_by_name(const struct line *line, const char *name, size_t first)
+{
 	if (shells_is_login(name))
 		return "it gives a login, and nobody gets in";
-	if (shells_is_shell(name) && is_interactive(argv, first))
+	if (shells_is_shell(name) && is_interactive(line->argv, first))
 		return "an interactive shell, and nobody gets in: expected -c or a script";
-	if (!is_wrapper(name))
-		return NULL;
-	size_t next = wrapped_word(argv, first);
-	return next < argv->count ? refusal_from(str_base_name(argv->items[next]), argv, next + 1)
-				  : NULL;
+	return NULL;
 }
 
-const char *shells_refusal(const char *path, const struct strings *argv)
+const char *shells_refusal(const char *path, const struct strings *argv, shells_follow *follow,
+			   void *context)
 {
-	return refusal_from(str_base_name(path), argv, 1);
+	const struct line line = {argv, follow, context};
+	size_t first = 1;
+
+	for (;;) {
+		const char *target = follow(context, path);
+		const char *name = called_as(&line, str_base_name(path), &first);
+		const char *behind =
+			called_as(&line, target ? str_base_name(target) : name, &first);
+		const char *refusal = refusal_by_name(&line, name, first);
+		if (!refusal)
+			refusal = refusal_by_name(&line, behind, first);
+		if (refusal || (!is_wrapper(name) && !is_wrapper(behind)))
+			return refusal;
+		size_t next = wrapped_word(&line, first);
+		if (next == argv->count)
+			return NULL;
+		path = argv->items[next];
+		first = next + 1;
+	}
 }

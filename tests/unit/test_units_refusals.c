@@ -346,6 +346,10 @@ static void test_shells_are_refused(void **state)
 		 DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/timeout 5m dropbear -F", "it gives a login", 3, 14,
 		 DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/env -u app hidden", "an interactive shell", 3, 14,
+		 DIAG_ERROR},
+		{"ExecStartPre=/usr/bin/env -C /usr /usr/bin/hidden -l", "an interactive shell", 3,
+		 14, DIAG_ERROR},
 	};
 
 	(void)state;
@@ -356,7 +360,8 @@ static void test_shells_are_refused(void **state)
 	tree_unit(
 		&tree, "a.service",
 		"[Service]\nType=oneshot\nExecStart=/usr/bin/sh -c 'x'\nExecStart=/usr/bin/sh -eu /x\n"
-		"ExecStart=/usr/bin/env A=1 /usr/bin/app sh\nExecStart=/usr/bin/env sh -c x\n");
+		"ExecStart=/usr/bin/env A=1 /usr/bin/app sh\nExecStart=/usr/bin/env sh -c x\n"
+		"ExecStart=/usr/bin/env hidden -c x\n");
 	assert_int_equal(tree_load(&tree)->count, 0);
 }
 
