@@ -281,17 +281,18 @@ def rule_manuals_have_every_key_and_variable():
 
 
 def rule_tests_that_a_document_names_are_there():
-    """docs/secrets.md: `file::test` in a row of a table."""
-    with open("docs/secrets.md", encoding="utf-8") as f:
-        rows = [line for line in f if line.startswith("|")]
-    for file, test in sorted(set(re.findall(r"`(\w+)::(\w+)`", "".join(rows)))):
-        paths = [p for p in tracked(f"/{file}.py", f"/test_{file}.c", f"/test_secrets_{file}.c") if p.startswith("tests/")]
-        texts = []
-        for path in paths:
-            with open(path, encoding="utf-8") as f:
-                texts.append(f.read())
-        if not any(re.search(rf"\b(test_)?{test}\(", text) for text in texts):
-            yield f"docs/secrets.md: {file}::{test} is no test"
+    """`file::test` in a row of a table."""
+    for page in tracked(".md"):
+        with open(page, encoding="utf-8") as f:
+            rows = [line for line in f if line.startswith("|")]
+        for file, test in sorted(set(re.findall(r"`(\w+)::(\w+)`", "".join(rows)))):
+            places = (f"/{file}.py", f"/test_{file}.c", f"/test_secrets_{file}.c")
+            texts = []
+            for path in (p for p in tracked(*places) if p.startswith("tests/")):
+                with open(path, encoding="utf-8") as f:
+                    texts.append(f.read())
+            if not any(re.search(rf"\b(test_)?{test}\(", text) for text in texts):
+                yield f"{page}: {file}::{test} is no test"
 
 
 def main():
