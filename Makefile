@@ -27,7 +27,7 @@ B           := build
 
 LIB_CORE    := lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/crash.c
 LIB_FINGER  := lib/fingerprint.c lib/siphash.c lib/unescape.c
-LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
+LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c lib/gateboard.c
 UNITS       := $(wildcard units/*.c)
 
 # Where a list is still a wildcard the program is one folder and nothing else.
@@ -42,6 +42,7 @@ holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/proc.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
                              secrets/certificate.c secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
                              lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
@@ -72,7 +73,7 @@ holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
-                  holdfast-secrets holdfastctl holdfast-lease
+                  holdfast-gate holdfast-secrets holdfastctl holdfast-lease
 INITRAMFS_PROGRAM := holdfast-initramfs
 REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain

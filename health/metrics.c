@@ -254,7 +254,7 @@ static void protection(struct snapshot *snapshot, const char *name, struct strbu
 static void deaths(struct snapshot *snapshot, const char *name, struct strbuf *buf)
 {
 	/* PID 1's own death ends all of this; ctl and secrets end because they are done. */
-	static const enum role roles[] = {ROLE_SUPERVISOR, ROLE_LOG, ROLE_HEALTH};
+	static const enum role roles[] = {ROLE_SUPERVISOR, ROLE_LOG, ROLE_HEALTH, ROLE_GATE};
 
 	for (size_t i = 0; i < ARRAY_COUNT(roles); i++) {
 		series_begin(buf, name);

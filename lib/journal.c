@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #define JOURNAL_MAGIC	UINT64_C(0x6c6e726a73666868)
-#define JOURNAL_VERSION 1
+#define JOURNAL_VERSION 2
 
 int journal_format(int fd)
 {

@@ -35,6 +35,7 @@ struct journal {
 	_Atomic uint64_t head;	     /* seq of the last entry that is complete */
 	_Atomic uint64_t answers;    /* liveness: PID 1 adds one when it was asked */
 	_Atomic uint64_t deaths[16]; /* of holdfast's own processes, by role, since boot */
+	_Atomic int32_t pids[16];    /* of those that run, by role; 0: none */
 	struct journal_entry entries[JOURNAL_CAPACITY];
 };
 

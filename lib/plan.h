@@ -337,6 +337,7 @@ struct plan_protection {
 #define PLAN_ROOT_PROVEN  (1U << 1)
 #define PLAN_IS_PID1	  (1U << 2) /* PID 1 of its PID namespace; else a subreaper */
 #define PLAN_MAIN_COMMAND (1U << 3) /* made from `holdfast [options] -- CMD` */
+#define PLAN_SHELLS_WARN  (1U << 4) /* Shells=warn: who gets in is reported, not refused */
 
 enum log_format { LOG_JSON, LOG_PLAIN, LOG_RAW, LOG_FORMAT_COUNT };
 enum health_detail { DETAIL_LOOPBACK, DETAIL_ALL, DETAIL_NONE, HEALTH_DETAIL_COUNT };

@@ -19,6 +19,7 @@ const char *const role_programs[ROLE_COUNT] = {
 	[ROLE_SUPERVISOR] = "holdfast-supervisor",
 	[ROLE_LOG] = "holdfast-log",
 	[ROLE_HEALTH] = "holdfast-health",
+	[ROLE_GATE] = "holdfast-gate",
 	[ROLE_SECRETS] = "holdfast-secrets",
 	[ROLE_SECRETS_REMOTE] = "holdfast-secrets-remote",
 	[ROLE_CTL] = "holdfastctl",
@@ -44,12 +45,17 @@ const uint64_t store_grants[ROLE_COUNT] = {
 		     BIT(STORE_FINGERPRINTS_READ) | BIT(STORE_FINGERPRINT_KEY),
 	[ROLE_HEALTH] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC) |
 			BIT(STORE_JOURNAL_READ) | BIT(STORE_LISTEN) | BIT(STORE_EVENT_ASK_INIT) |
-			BIT(STORE_EVENT_ASK_SUPERVISOR) | BIT(STORE_EVENT_ANSWER),
+			BIT(STORE_EVENT_ASK_SUPERVISOR) | BIT(STORE_EVENT_ANSWER) |
+			BIT(STORE_GATE_PUBLIC),
+	/* STORE_EXEC: by which file our own programs are known. */
+	[ROLE_GATE] = BIT(STORE_EXEC) | BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) |
+		      BIT(STORE_JOURNAL_READ) | BIT(STORE_GATE),
 	/* What belongs to one unit (values, state, report) is passed to its helper by number, as
 	 * these kinds would be every unit's. */
 	[ROLE_SECRETS] = SECRETS_GRANTS,
 	[ROLE_SECRETS_REMOTE] = SECRETS_GRANTS,
-	[ROLE_CTL] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC),
+	[ROLE_CTL] = BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) | BIT(STORE_RING_PUBLIC) |
+		     BIT(STORE_GATE_PUBLIC),
 };
 
 static size_t table_size(uint32_t capacity)

@@ -28,6 +28,7 @@ enum role {
 	ROLE_SUPERVISOR,
 	ROLE_LOG,
 	ROLE_HEALTH,
+	ROLE_GATE,
 	ROLE_SECRETS,	     /* spawned by the supervisor: file:, env:, cred: */
 	ROLE_SECRETS_REMOTE, /* likewise, for units that have ssm:, asm: or vault: too */
 	ROLE_CTL,	     /* the dump that PID 1 asks for */
@@ -68,6 +69,8 @@ enum store_kind {
 	STORE_FINGERPRINT_KEY,	    /* sealed: random bytes that boot drew for them */
 	STORE_CREDENTIALS,	    /* directory on memory that cannot swap, where there is one */
 	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
+	STORE_GATE,		    /* read-write: the gate's alone; lib/gateboard.h */
+	STORE_GATE_PUBLIC,	    /* read-only */
 	STORE_WATCHDOG,		    /* on a host: the armed /dev/watchdog, for PID 1 to feed */
 	STORE_BUTTON,		    /* on a host: readable when the power button was pressed */
 	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */

@@ -16,7 +16,7 @@ import namespace as ns
 
 SERVICE = f"{harness.APPS}/service"
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl")
 FOLDERS = ("proc", "sys", "dev", "run", "tmp", "scratch", "etc/holdfast/units", "var/lib", "var/log",
            "var/cache", "usr/lib/holdfast", "usr/bin")
 HEALTH_PORT = 9180  # on a rung, whose loopback is its own

@@ -454,7 +454,8 @@ static uint32_t header_flags(const struct writer *w)
 {
 	return (w->is_public ? PLAN_IS_PUBLIC : 0) | (w->facts->is_pid1 ? PLAN_IS_PID1 : 0) |
 	       (w->facts->root_is_proven ? PLAN_ROOT_PROVEN : 0) |
-	       (w->units->is_command ? PLAN_MAIN_COMMAND : 0);
+	       (w->units->is_command ? PLAN_MAIN_COMMAND : 0) |
+	       (w->units->public_conf.shells_must_be_refused ? 0 : PLAN_SHELLS_WARN);
 }
 
 static uint32_t find_main(const struct units *units)

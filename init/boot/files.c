@@ -1,7 +1,7 @@
 /*
  * What is made last: the directory of the public files, and the memory that the processes share.
  *
- * Board, ring and public plan are 0444 files where there is a directory for them, so that
+ * Board, ring, public plan and the gate's record are 0444 files where there is a directory for them, so that
  * holdfastctl and the dump need no process of ours to answer; else they are memfds, and that is
  * said. Whatever lies there from an instance before is unlinked, never written to: somebody may
  * have it mapped.
@@ -23,6 +23,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/fingerprint.h"
+#include "lib/gateboard.h"
 #include "lib/io.h"
 #include "lib/ring.h"
 #include "lib/str.h"
@@ -41,7 +42,7 @@
 
 static const char *const parents[] = {"/run", "/dev/shm"};
 
-/* Board, ring and public plan, and a page for what each is rounded up by. */
+/* Board, ring, public plan and the gate's record, and a page for what each is rounded up by. */
 static uint64_t space_needed(const struct boot *boot)
 {
 	const struct plan_header *header = boot->plan.header;
@@ -49,7 +50,7 @@ static uint64_t space_needed(const struct boot *boot)
 	return ring_file_size(header->ring_bytes) +
 	       board_file_size(plan_unit_count(&boot->plan),
 			       plan_section_count(&boot->plan, PLAN_SECRETS)) +
-	       header->size + 3 * (uint64_t)sysconf(_SC_PAGESIZE);
+	       header->size + sizeof(struct gateboard) + 4 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 /* A tmpfs without a bound has 0 blocks (tmpfs(5)). */
@@ -164,6 +165,20 @@ static int make_ring(struct boot *boot)
 	int r = fd < 0 ? fd : fd_reserve(fd, ring_file_size(boot->plan.header->ring_bytes));
 
 	return r < 0 ? fail(boot, "ring", r) : put_both(boot, STORE_RING, STORE_RING_PUBLIC, fd);
+}
+
+/* What it says until the gate itself has spoken; holdfast starts none where it is no init. */
+static int make_gate(struct boot *boot)
+{
+	CLEANUP(fd_closep) int fd = create(boot, "gate");
+	int r = fd < 0 ? fd
+		       : gateboard_format(fd, boot->is_pid1
+						      ? "holdfast-gate has not started"
+						      : "holdfast is not the first process of "
+							"its PID namespace");
+
+	return r < 0 ? fail(boot, "record of the gate", r)
+		     : put_both(boot, STORE_GATE, STORE_GATE_PUBLIC, fd);
 }
 
 static int make_capture(struct boot *boot)
@@ -294,9 +309,9 @@ static int make_public_plan(struct boot *boot)
 
 int files_make(struct boot *boot)
 {
-	static int (*const makers[])(struct boot *) = {make_board,   make_ring,
-						       make_capture, make_fingerprints,
-						       make_plan,    make_public_plan};
+	static int (*const makers[])(struct boot *) = {
+		make_board,	   make_ring, make_gate,       make_capture,
+		make_fingerprints, make_plan, make_public_plan};
 	int status = 0;
 
 	for (size_t i = 0; i < ARRAY_COUNT(makers) && status == 0; i++)

@@ -28,6 +28,12 @@ static void exec_program(int fd, char *const argv[])
 	(void)sys_exec_fd(fd, argv, environment);
 }
 
+void child_publish(const struct instance *in, enum role role, pid_t pid)
+{
+	if (in->journal)
+		in->journal->pids[role] = pid;
+}
+
 static _Noreturn void run_child(const struct instance *in, enum role role, char *const argv[],
 				const struct child_setup *setup)
 {
@@ -39,6 +45,8 @@ static _Noreturn void run_child(const struct instance *in, enum role role, char 
 	}
 	/* A terminal's Ctrl-C, or a TERM for our whole group, is for us to hear: not for daemons. */
 	(void)setsid();
+	/* Before it is another program, so that the gate never sees one that it does not know. */
+	child_publish(in, role, getpid());
 	/* Where we are no PID namespace's init our death does not take them along. */
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	store_expose(in->store, role);
@@ -58,6 +66,7 @@ int child_start(struct instance *in, enum role role, char *const argv[],
 		return -errno;
 	if (pid == 0)
 		run_child(in, role, argv, setup);
+	child_publish(in, role, pid);
 	in->children[role].pid = pid;
 	in->children[role].started_us = clock_now_us();
 	in->children[role].respawn_us = USEC_INFINITY;

@@ -15,6 +15,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "lib/gateboard.h"
 #include "lib/str.h"
 #include "lib/signals.h"
 
@@ -31,16 +32,29 @@
 #define CALM_US (60 * USEC_PER_SEC)
 #endif
 
+static bool is_health_needed(const struct instance *in)
+{
+	return in->plan.header->n_listen > 0;
+}
+
+/* What is below a subreaper is nobody's alone: others come and go there by right. */
+static bool is_gate_needed(const struct instance *in)
+{
+	return in->is_pid1;
+}
+
 static const struct daemon {
 	enum role role;
 	bool is_essential; /* when it cannot be kept alive the instance ends */
 	bool has_stdin;	   /* the one that we were given, else /dev/null */
+	bool (*is_needed)(const struct instance *in); /* NULL: always */
 	uint64_t blocked;
 } daemons[] = {
 	/* Told to end just after its start it must not die of it, but write out what there is. */
-	{ROLE_LOG, true, false, SIGNALS_BIT(SIGTERM)},
-	{ROLE_HEALTH, false, false, 0},
-	{ROLE_SUPERVISOR, true, true, 0},
+	{ROLE_LOG, true, false, NULL, SIGNALS_BIT(SIGTERM)},
+	{ROLE_HEALTH, false, false, is_health_needed, 0},
+	{ROLE_GATE, true, false, is_gate_needed, 0},
+	{ROLE_SUPERVISOR, true, true, NULL, 0},
 };
 
 static const struct daemon *find_daemon(enum role role)
@@ -113,7 +127,7 @@ static void start_or_retry(struct instance *in, const struct daemon *daemon)
 void keeper_start(struct instance *in)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(daemons); i++) {
-		if (daemons[i].role != ROLE_HEALTH || in->plan.header->n_listen > 0)
+		if (!daemons[i].is_needed || daemons[i].is_needed(in))
 			start_or_retry(in, &daemons[i]);
 	}
 }
@@ -183,19 +197,34 @@ static enum keeper_verdict note_supervisor(struct instance *in, const struct dae
 	return note_death(in, daemon, code, status);
 }
 
+/* It ends well where it has nothing to watch; and it says by its end that somebody got in who is out of
+ * its reach: nothing of ours may go on beside them. */
+static enum keeper_verdict note_gate(struct instance *in, const struct daemon *daemon, int code,
+				     int status)
+{
+	if (code == CLD_EXITED && status == GATE_EXIT_NO_DUTY)
+		return KEEPER_GOES_ON;
+	if (code == CLD_EXITED && status == GATE_EXIT_UNSAFE)
+		return KEEPER_UNSAFE;
+	return note_death(in, daemon, code, status);
+}
+
 enum keeper_verdict keeper_note_end(struct instance *in, enum role role, int code, int status)
 {
 	const struct daemon *daemon = find_daemon(role);
 
 	in->children[role].pid = 0;
+	child_publish(in, role, 0);
 	if (!daemon)
 		return KEEPER_GOES_ON;
 	/* Log is needed until the others are gone; then it goes because it was told to. */
 	bool is_kept = in->stage == STAGE_NONE || (role == ROLE_LOG && in->stage < STAGE_LOG);
 	if (!is_kept)
 		return KEEPER_GOES_ON;
-	return role == ROLE_SUPERVISOR ? note_supervisor(in, daemon, code, status)
-				       : note_death(in, daemon, code, status);
+	if (role == ROLE_SUPERVISOR)
+		return note_supervisor(in, daemon, code, status);
+	return role == ROLE_GATE ? note_gate(in, daemon, code, status)
+				 : note_death(in, daemon, code, status);
 }
 
 void keeper_watch(struct instance *in)

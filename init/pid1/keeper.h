@@ -1,11 +1,12 @@
 #pragma once
 /*
- * The keeper of the daemons: log, health and the supervisor are started, and started again from the
+ * The keeper of the daemons: log, health, gate and the supervisor are started, and started again from the
  * same fds when they die, until the instance ends.
  */
 #include "init/pid1/instance.h"
 
-/* Starts what this instance has: health only where there is an address to listen on. */
+/* Starts what this instance has: health only where there is an address to listen on, the gate only
+ * where we are the init of a PID namespace. */
 void keeper_start(struct instance *in);
 
 /* What the end of one of our programs means for the instance: whoever noted it acts on it. */
@@ -13,6 +14,7 @@ enum keeper_verdict {
 	KEEPER_GOES_ON,
 	KEEPER_IS_OVER,	 /* the supervisor has stopped all units: its status is on the board */
 	KEEPER_HOPELESS, /* a daemon that is needed cannot be kept alive */
+	KEEPER_UNSAFE,	 /* somebody got in whom the gate cannot kill: the end, at once */
 };
 
 /* One of our own programs has ended; it is reaped. Boot and the dump are not kept, only noted. */

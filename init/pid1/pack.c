@@ -214,7 +214,8 @@ int pack_begin(struct instance *in, const char **ret_what)
 /* ---- after it */
 
 static const enum store_kind wanted_of_boot[] = {
-	STORE_PLAN, STORE_PLAN_PUBLIC, STORE_BOARD, STORE_BOARD_PUBLIC, STORE_RING, STORE_CAPTURE,
+	STORE_PLAN, STORE_PLAN_PUBLIC, STORE_BOARD, STORE_BOARD_PUBLIC,
+	STORE_RING, STORE_CAPTURE,     STORE_GATE,
 };
 
 static const struct {

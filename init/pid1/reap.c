@@ -58,6 +58,8 @@ static void note_own(struct instance *in, enum role role, int code, int status)
 		shutdown_by_board(in);
 	if (verdict == KEEPER_HOPELESS)
 		shutdown_give_up(in, role);
+	if (verdict == KEEPER_UNSAFE)
+		shutdown_by_intruder(in);
 	if (role == ROLE_BOOT)
 		boot_note_end(in, code, status);
 }

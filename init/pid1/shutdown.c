@@ -20,6 +20,7 @@
 #define RESERVE_US   (2 * USEC_PER_SEC)
 #define GRACE_MIN_US (1 * USEC_PER_SEC)
 #define KILL_US	     (500 * USEC_PER_MSEC)
+#define INTRUDER_US  (50 * USEC_PER_MSEC)
 #define LOG_US	     (1 * USEC_PER_SEC)
 #define DUMP_US	     (5 * USEC_PER_SEC)
 #define HOST_DUMP_US (10 * USEC_PER_SEC) /* 48 KiB on a serial line */
@@ -237,6 +238,23 @@ void shutdown_give_up(struct instance *in, enum role role)
 	in->wants_dump = true;
 	shutdown_begin(in, STATUS_INTERNAL,
 		       in->stop_budget_us > RESERVE_US ? in->stop_budget_us - RESERVE_US : 0);
+}
+
+void shutdown_by_intruder(struct instance *in)
+{
+	static const char cause[] =
+		"somebody got in whom holdfast-gate cannot kill: the instance ends";
+
+	if (in->stage >= STAGE_KILL)
+		return;
+	event_emit(EVENT_ERROR, "intruder-ends-instance", NULL, "%s", cause);
+	termination_write(cause);
+	in->status = STATUS_INTERNAL;
+	in->grace_us = 0;
+	enter(in, STAGE_KILL);
+	/* They are left whatever we do. */
+	in->timers[TIMER_STAGE] = clock_now_us() + INTRUDER_US;
+	shutdown_advance(in, false);
 }
 
 static int status_at_deadline(const struct instance *in)

@@ -19,6 +19,9 @@ void shutdown_by_board(struct instance *in);
 /* A daemon cannot be kept alive. */
 void shutdown_give_up(struct instance *in, enum role role);
 
+/* Somebody is inside whom nobody here can kill: our end ends them, so nothing is waited for. */
+void shutdown_by_intruder(struct instance *in);
+
 /* TIMER_STOP: the stop budget is used up. */
 void shutdown_at_deadline(struct instance *in);
 

@@ -148,6 +148,7 @@ static void do_world(char **words)
 	check(board_format(board_fd, n_units, 0), "board");
 	put(STORE_BOARD_PUBLIC, fd_reopen(board_fd, O_RDONLY));
 	put(STORE_BOARD, board_fd);
+	put(STORE_GATE, sys_memfd_create("gate", MFD_CLOEXEC));
 	put(STORE_RING, sys_memfd_create("ring", MFD_CLOEXEC));
 	put(STORE_CAPTURE, sys_memfd_create("capture", MFD_CLOEXEC));
 }

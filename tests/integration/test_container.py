@@ -23,7 +23,7 @@ from servers.pki import Authority
 ns = podman.ns
 
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl")
 APPS = ("service", "selfie", "sigecho")
 CTL = "/usr/lib/holdfast/holdfastctl"
 ROOT = ("--read-only",)

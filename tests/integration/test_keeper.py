@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
 
 PROGRAMS = ["holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-secrets", "holdfastctl"]
+            "holdfast-gate", "holdfast-secrets", "holdfastctl"]
 CRASH = f"{harness.ROOT}/build/crash/bin/holdfast"
 AS_NOBODY = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--bounding-set=-all",
              "--inh-caps=-all", "--no-new-privs"]
@@ -148,6 +148,7 @@ class Keeper(harness.Case):
         boot.say("exit 0")
         self.log = self.expect("holdfast-log")
         self.health = self.expect("holdfast-health") if n_listen else None
+        self.gate = self.expect("holdfast-gate") if "--pid" in self.wrap else None
         self.supervisor = self.expect("holdfast-supervisor")
         with open(f"/proc/{self.log.pid}/stat", encoding="ascii") as f:
             self.init = int(f.read().rsplit(")", 1)[1].split()[1])

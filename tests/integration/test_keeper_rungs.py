@@ -4,6 +4,7 @@ that lacks calls or forbids them, and under the sanitizers. The tests are those 
 import os
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
@@ -35,6 +36,52 @@ class Namespace(keeper.Stop):
         os.kill(self.init, signal.SIGSEGV)
         os.kill(self.init, signal.SIGABRT)
         self.assertEqual(self.health.do("ask"), "1")
+
+
+class Gate(keeper.Keeper):
+    """holdfast-gate is started where holdfast is the first of a PID namespace; how it ends says what
+    follows (lib/gateboard.h)."""
+    wrap = UNSHARE
+
+    def test_it_is_kept(self):
+        self.boot()
+        self.gate.kill()
+        self.gate = self.expect("holdfast-gate")
+        self.assertIn("daemon-died", self.own_lines())
+        self.assertEqual({int(w.split(":")[0]) for w in self.gate.do("fds").split()},
+                         {keeper.KINDS[k] for k in ("EXEC", "PLAN_PUBLIC", "BOARD_PUBLIC",
+                                                    "JOURNAL_READ", "GATE")})
+        self.assertEqual(self.stop_in_order(3), 3)
+
+    def test_it_may_have_nothing_to_do(self):
+        self.boot()
+        self.gate.say("exit 0")
+        self.gate.wait_gone()
+        harness.wait_until(lambda: self.gate.pid not in harness.children(self.init), "it is reaped")
+        self.assertEqual(self.stop_in_order(), 0)
+        self.assertEqual(self.waiting, [])
+
+    def test_without_it_nothing_runs(self):
+        self.boot()
+        for _ in range(4):
+            self.gate.kill()
+            self.gate = self.expect("holdfast-gate")
+        self.gate.kill()
+        self.expect("holdfastctl").say("exit 0")
+        self.assertEqual(self.main.wait(), 70)
+
+    def test_who_cannot_be_killed_ends_the_instance(self):
+        """At once: what ignores TERM is not waited for, and no dump is written first."""
+        self.boot()
+        self.supervisor.do("spawn 0 2 stubborn")
+        self.log.do(f"ignore {signal.SIGTERM:d}")
+        start = time.monotonic()
+        self.gate.say("exit 99")
+        harness.wait_until(lambda: "intruder-ends-instance" in self.own_lines(), "the last line")
+        self.log.say("exit 0")
+        self.assertEqual(self.main.wait(), 70)
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertEqual(self.waiting, [])
 
 
 class Unprivileged(keeper.Keeper):

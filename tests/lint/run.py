@@ -20,6 +20,7 @@ MAY_INCLUDE = {
     "log": {"lib", "log", "gen/log"},
     "network": {"lib", "network", "gen/network"},
     "health": {"lib", "health", "gen/health"},
+    "gate": {"lib", "gate", "gen/gate"},
     "secrets": {"lib", "secrets", "gen/secrets"},
     "ctl": {"lib", "ctl"},
     "tools": {"lib", "units", "tools"},
@@ -32,6 +33,7 @@ NEEDED = {
     "build/release/bin/holdfast-supervisor": set(),
     "build/release/bin/holdfast-log": set(),
     "build/release/bin/holdfast-health": set(),
+    "build/release/bin/holdfast-gate": set(),
     "build/release/bin/holdfast-secrets": set(),
     "build/release/bin/holdfastctl": set(),
     "build/release/bin/holdfast-lease": set(),
@@ -52,7 +54,7 @@ def tracked(*suffixes):
 
 def sources():
     return [f for f in tracked(".c", ".h") if f.split("/")[0] in
-            ("lib", "units", "init", "supervisor", "log", "health", "secrets", "ctl", "network", "tools")]
+            ("lib", "units", "init", "supervisor", "log", "health", "gate", "secrets", "ctl", "network", "tools")]
 
 
 def rule_includes_point_down():

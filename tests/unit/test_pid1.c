@@ -125,6 +125,8 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_CREDENTIALS,
 		STORE_WATCHDOG,
 		STORE_BUTTON,
+		STORE_GATE,
+		STORE_GATE_PUBLIC,
 		STORE_CGROUP,
 		STORE_FINGERPRINTS,
 		STORE_FINGERPRINTS_READ,

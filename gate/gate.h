@@ -1,0 +1,26 @@
+#pragma once
+/*
+ * What both halves of holdfast-gate work on. There is one of it, in main.c; nothing is allocated.
+ *
+ *   main.c     attaches, locks itself in, waits                  -> all
+ *   exec.c     answers fanotify: what may be executed here
+ *   detect.c   finds processes that nobody here started          -> judge
+ *   judge.c    who is that process?                              -> (lib)
+ */
+#include <stdbool.h>
+
+#include "lib/board.h"
+#include "lib/gateboard.h"
+#include "lib/journal.h"
+#include "lib/plan.h"
+#include "lib/store.h"
+
+struct gate {
+	const struct store_table *store;
+	struct plan plan;   /* the public one */
+	struct board board; /* read-only */
+	const struct journal *journal;
+	struct gateboard *record; /* ours to write */
+	int proc_fd;		  /* /proc */
+	bool is_lenient;	  /* Shells=warn: report, do not refuse */
+};
