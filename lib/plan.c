@@ -35,6 +35,27 @@ const char *const restart_policy_names[RESTART_COUNT] = {
 };
 const char *const kill_mode_names[KILL_MODE_COUNT] = {"control-group", "mixed", "process", "none"};
 const char *const notify_access_names[NOTIFY_ACCESS_COUNT] = {"none", "main", "exec", "all"};
+const char *const unit_sandbox_names[UNIT_SANDBOX_COUNT] = {"strict", "unit", "none"};
+const char *const call_group_names[CALL_GROUP_COUNT] = {
+	[CALLS_TTY] = "tty",
+	[CALLS_PTRACE] = "ptrace",
+	[CALLS_NAMESPACES] = "namespaces",
+	[CALLS_MOUNT] = "mount",
+	[CALLS_BPF] = "bpf",
+	[CALLS_KEYRING] = "keyring",
+	[CALLS_USERFAULTFD] = "userfaultfd",
+	[CALLS_MEMFD] = "memfd",
+	[CALLS_FEXECVE] = "fexecve",
+	[CALLS_IO_URING] = "io-uring",
+	[CALLS_CLOCK] = "clock",
+	[CALLS_MODULES] = "modules",
+	[CALLS_REBOOT] = "reboot",
+	[CALLS_RAW_IO] = "raw-io",
+	[CALLS_ADMIN] = "admin",
+	[CALLS_HANDLES] = "handles",
+	[CALLS_PERSONALITY] = "personality",
+	[CALLS_FOREIGN] = "foreign",
+};
 const char *const log_format_names[LOG_FORMAT_COUNT] = {"json", "plain", "raw"};
 const char *const protection_level_names[PROTECTION_COUNT] = {"full", "reduced", "none"};
 
@@ -96,6 +117,7 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 		{unit->failure_action, UNIT_ACTION_COUNT},
 		{unit->success_action, UNIT_ACTION_COUNT},
 		{unit->on_change, SECRET_CHANGE_COUNT},
+		{unit->sandbox, UNIT_SANDBOX_COUNT},
 	};
 
 	for (size_t i = 0; i < ARRAY_COUNT(strings); i++) {

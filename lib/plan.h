@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC	 UINT64_C(0x6e616c706668)
-#define PLAN_VERSION	 4
+#define PLAN_VERSION	 5
 #define PLAN_UNITS_MAX	 4096
 #define PLAN_NO_UNIT	 UINT32_MAX
 #define PLAN_INFINITY_US UINT64_MAX
@@ -67,6 +67,41 @@ enum notify_access { NOTIFY_NONE, NOTIFY_MAIN, NOTIFY_EXEC, NOTIFY_ALL, NOTIFY_A
 
 /* What an end of the unit means for the instance. */
 enum unit_action { ACTION_NONE, ACTION_EXIT, ACTION_EXIT_FORCE, UNIT_ACTION_COUNT };
+
+/* How far holdfast holds a unit's processes in, beyond what the unit's own keys say. */
+enum unit_sandbox {
+	UNIT_SANDBOX_STRICT,
+	UNIT_SANDBOX_UNIT, /* what cannot break a service that was written for systemd */
+	UNIT_SANDBOX_NONE, /* nothing but the mark: UNIT_IS_MARKED */
+	UNIT_SANDBOX_COUNT
+};
+
+/*
+ * System calls that a sandbox denies, by what they are good for: the words of SandboxAllow=, and the
+ * bits (1 << …) of plan_unit.denied_calls. supervisor/service-filter.list has the calls.
+ */
+enum call_group {
+	CALLS_TTY,
+	CALLS_PTRACE,
+	CALLS_NAMESPACES,
+	CALLS_MOUNT,
+	CALLS_BPF,
+	CALLS_KEYRING,
+	CALLS_USERFAULTFD,
+	CALLS_MEMFD,
+	CALLS_FEXECVE,
+	CALLS_IO_URING,
+	CALLS_CLOCK,
+	CALLS_MODULES,
+	CALLS_REBOOT,
+	CALLS_RAW_IO,
+	CALLS_ADMIN,
+	CALLS_HANDLES,
+	CALLS_PERSONALITY,
+	CALLS_FOREIGN,
+	CALL_GROUP_COUNT
+};
+#define CALLS_ALL ((UINT32_C(1) << CALL_GROUP_COUNT) - 1)
 
 /* Where a list of commands belongs. */
 enum exec_phase {
@@ -275,6 +310,9 @@ struct plan_statuses {
 #define UNIT_OOM_SCORE		       (1U << 18) /* oom_score_adjust is set */
 #define UNIT_NICE		       (1U << 19)
 #define UNIT_PATIENT		       (1U << 20) /* waits for what comes before it while that keeps failing, too */
+/* Each of its processes has a seccomp filter more than PID 1, so that whoever has not is no child of
+ * the unit's. Without this bit some have none: see units/sandbox.c. */
+#define UNIT_IS_MARKED (1U << 21)
 
 struct plan_unit {
 	plan_str name, description, file;
@@ -315,7 +353,9 @@ struct plan_unit {
 	struct plan_list resources;
 	uint64_t ambient_capabilities, bounding_capabilities;
 	uint32_t pdeath_signal;
-	uint32_t reserved2;
+	uint32_t sandbox;	/* enum unit_sandbox */
+	uint32_t denied_calls;	/* bits of enum call_group; 0: a filter that denies nothing */
+	uint32_t allowed_calls; /* those of SandboxAllow=, for people */
 	struct plan_range directories, scratch, secrets, templates;
 	uint64_t refresh_us; /* how often its secrets are looked at; 0: never, but for leases */
 	uint32_t on_change;  /* enum secret_change */
@@ -446,5 +486,7 @@ extern const char *const service_type_names[SERVICE_TYPE_COUNT];
 extern const char *const restart_policy_names[RESTART_COUNT];
 extern const char *const kill_mode_names[KILL_MODE_COUNT];
 extern const char *const notify_access_names[NOTIFY_ACCESS_COUNT];
+extern const char *const unit_sandbox_names[UNIT_SANDBOX_COUNT];
+extern const char *const call_group_names[CALL_GROUP_COUNT];
 extern const char *const log_format_names[LOG_FORMAT_COUNT];
 extern const char *const protection_level_names[PROTECTION_COUNT];

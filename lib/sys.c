@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/capability.h>
+#include <linux/seccomp.h>
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -83,4 +85,21 @@ int sys_capset(const struct sys_capabilities *sets)
 		data[i].inheritable = (uint32_t)(sets->inheritable >> (32 * i));
 	}
 	return (int)syscall(SYS_capset, &header, data);
+}
+
+uint64_t sys_bounding_set(void)
+{
+	uint64_t set = 0;
+
+	for (unsigned long i = 0; i < 64; i++) {
+		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+			set |= UINT64_C(1) << i;
+	}
+	return set;
+}
+
+bool sys_has_filters(void)
+{
+	/* No filter is there to be read (seccomp(2)); without the feature it would be EINVAL. */
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0) < 0 && errno == EFAULT;
 }

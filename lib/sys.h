@@ -5,6 +5,7 @@
  * EPERM alike: container runtimes answer either for what they do not allow.
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -30,6 +31,11 @@ struct sys_capabilities {
 };
 int sys_capget(struct sys_capabilities *ret_sets);
 int sys_capset(const struct sys_capabilities *sets);
+/* The bounding set, which limits what any exec can give. */
+uint64_t sys_bounding_set(void);
+
+/* Whether the kernel has seccomp's filters, and lets us ask. */
+bool sys_has_filters(void);
 
 /* Inodes of the first namespaces, in /proc/PID/ns (include/linux/proc_ns.h of the kernel). */
 #define SYS_FIRST_PID_NAMESPACE	   0xEFFFFFFCU

@@ -79,10 +79,7 @@ static void read_capabilities(struct spawner *spawner)
 	(void)sys_capget(&sets);
 	spawner->capabilities = sets.permitted;
 	spawner->inheritable = sets.inheritable;
-	for (unsigned long i = 0; i < 64; i++) {
-		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
-			spawner->bounding |= UINT64_C(1) << i;
-	}
+	spawner->bounding = sys_bounding_set();
 }
 
 static void read_ourselves(struct spawner *spawner)

@@ -13,6 +13,7 @@
 #include "units/main_unit.h"
 #include "units/programs.h"
 #include "units/resolve.h"
+#include "units/sandbox.h"
 #include "units/specifier.h"
 #include "units/tmpfiles.h"
 #include "units/writer.h"
@@ -78,6 +79,7 @@ static void load(struct units *units)
 	for (size_t i = 0; i < units->count; i++) {
 		check_unit(units, units->items[i]);
 		resolve_unit(units, units->items[i]);
+		sandbox_settle(units->items[i]);
 	}
 	identity_add_unit(units);
 	tmpfiles_load(units);

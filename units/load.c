@@ -140,11 +140,22 @@ static void add_asked_folders(struct units *units)
 	}
 }
 
+static const char *const system_folders[] = {"/etc/systemd/system", "/usr/local/lib/systemd/system",
+					     "/usr/lib/systemd/system", "/lib/systemd/system"};
+
+bool load_is_distributions(const char *file)
+{
+	for (size_t i = 0; i < ARRAY_COUNT(system_folders); i++) {
+		size_t length = strlen(system_folders[i]);
+		if (strncmp(file, system_folders[i], length) == 0 && file[length] == '/')
+			return true;
+	}
+	return false;
+}
+
 void load_set_search_path(struct units *units)
 {
 	static const char *const own[] = {"/etc/holdfast/units", "/usr/lib/holdfast/units"};
-	static const char *const system[] = {"/etc/systemd/system", "/usr/local/lib/systemd/system",
-					     "/usr/lib/systemd/system", "/lib/systemd/system"};
 	const char *const *names = units->request.units;
 
 	for (; names && *names; names++) {
@@ -157,8 +168,8 @@ void load_set_search_path(struct units *units)
 	for (size_t i = 0; i < ARRAY_COUNT(own); i++)
 		(void)add_folder(units, own[i]);
 	units->n_own_folders = units->search_path.count;
-	for (size_t i = 0; i < ARRAY_COUNT(system); i++)
-		(void)add_folder(units, system[i]);
+	for (size_t i = 0; i < ARRAY_COUNT(system_folders); i++)
+		(void)add_folder(units, system_folders[i]);
 }
 
 /* ---------------------------------------------------------------- where a unit's file is */
@@ -524,6 +535,7 @@ void load_read(struct units *units, struct unit *unit)
 		return;
 	if (location.path) {
 		unit->file = location.path;
+		unit->is_distributions = load_is_distributions(location.path);
 		unit->is_missing = !read_file(units, unit, location.path, &size);
 		/* An empty file masks as well as a link to /dev/null does. */
 		unit->is_masked = !unit->is_missing && size == 0;

@@ -33,6 +33,9 @@ void load_rename(struct units *units, struct unit *unit, const char *name);
 /* Reads every unit that was asked for, and those that they pull in, and so on. */
 void load_all(struct units *units);
 
+/* Whether a unit's file lies where distributions have theirs, and so was written for systemd. */
+bool load_is_distributions(const char *file);
+
 /* A target that is always reached and needs no file; one that never is. */
 bool load_is_standard_target(const char *name);
 bool load_is_final_target(const char *name);

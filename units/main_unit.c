@@ -136,6 +136,7 @@ static struct unit *make_plain(struct units *units)
 	struct unit *unit = load_create(units, "main.service", &command_line);
 
 	unit->file = command_line.file;
+	unit->is_command = true;
 	unit->plan.flags |= UNIT_INHERIT_ENVIRONMENT;
 	return unit;
 }

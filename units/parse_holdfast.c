@@ -5,11 +5,33 @@
 
 #include "lib/str.h"
 #include "units/parsers.h"
+#include "units/values.h"
+#include "units/words.h"
 
 void parse_drain(const struct parse *parse, void *target)
 {
 	parse->unit->has_drain = true;
 	parse_span(parse, target);
+}
+
+void parse_sandbox_allow(const struct parse *parse, void *target)
+{
+	uint32_t *groups = target, group;
+	const char *at = parse->value;
+	char words[256];
+	size_t offset;
+	char *word;
+
+	if (!*at)
+		*groups = 0;
+	while ((word = parse_word(parse, &at, WORDS_UNQUOTE, &offset))) {
+		if (value_enum(word, call_group_names, CALL_GROUP_COUNT, &group) == 0) {
+			*groups |= UINT32_C(1) << group;
+			continue;
+		}
+		value_enum_words(call_group_names, CALL_GROUP_COUNT, words, sizeof(words));
+		parse_error(parse, offset, "\"%s\": expected %s", word, words);
+	}
 }
 
 /* A probe has one way of asking; an empty value takes it back. */

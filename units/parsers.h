@@ -58,13 +58,14 @@ bool parse_is_address(const char *text);
 /* parse_holdfast.c */
 void parse_secret(const struct parse *parse, void *target); /* struct secrets; argument: delivery */
 void parse_config(const struct parse *parse, void *target); /* struct secrets */
-void parse_secret_path(const struct parse *parse, void *target); /* nothing: an error for now */
-void parse_drain(const struct parse *parse, void *target);	 /* uint64_t */
-void parse_on_change(const struct parse *parse, void *target);	 /* nothing */
-void parse_refresh(const struct parse *parse, void *target);	 /* nothing */
-void parse_http_get(const struct parse *parse, void *target);	 /* struct probe */
-void parse_tcp_socket(const struct parse *parse, void *target);	 /* struct probe */
-void parse_probe_exec(const struct parse *parse, void *target);	 /* struct probe */
+void parse_secret_path(const struct parse *parse, void *target);   /* nothing: an error for now */
+void parse_drain(const struct parse *parse, void *target);	   /* uint64_t */
+void parse_on_change(const struct parse *parse, void *target);	   /* nothing */
+void parse_refresh(const struct parse *parse, void *target);	   /* nothing */
+void parse_sandbox_allow(const struct parse *parse, void *target); /* uint32_t: bits */
+void parse_http_get(const struct parse *parse, void *target);	   /* struct probe */
+void parse_tcp_socket(const struct parse *parse, void *target);	   /* struct probe */
+void parse_probe_exec(const struct parse *parse, void *target);	   /* struct probe */
 
 /* parse_template.c; the key is the target's name */
 void parse_template(const struct parse *parse, void *target); /* struct templates */

@@ -191,6 +191,9 @@ static const struct directive directives[] = {
 	{"Socket", "FileDescriptorName", parse_setting, FIELD(fd_name), 0, NULL},
 	{"Socket", "Accept", parse_accept, WHOLE, 0, NULL},
 
+	{"X-Holdfast", "Sandbox", parse_enum, FIELD(sandbox), UNIT_SANDBOX_COUNT,
+	 unit_sandbox_names},
+	{"X-Holdfast", "SandboxAllow", parse_sandbox_allow, PLAN(allowed_calls), 0, NULL},
 	{"X-Holdfast", "Essential", parse_answer, FIELD(is_essential), 0, NULL},
 	{"X-Holdfast", "DrainSec", parse_drain, PLAN(drain_us), 0, NULL},
 	{"X-Holdfast", "Secret", parse_secret, FIELD(secrets), SECRET_ENVIRONMENT, NULL},
@@ -284,6 +287,18 @@ static const struct known {
 	 "SmackLabelIPIn SmackLabelIPOut SELinuxContextFromNet AcceptFileDescriptors"},
 };
 
+/* Those of them with which systemd sets no_new_privs, too (systemd.exec(5), NoNewPrivileges=). */
+static const char *const filter_words[] = {
+	"SystemCallFilter",	 "SystemCallArchitectures",
+	"SystemCallLog",	 "MemoryDenyWriteExecute",
+	"RestrictNamespaces",	 "RestrictRealtime",
+	"RestrictSUIDSGID",	 "RestrictAddressFamilies",
+	"LockPersonality",	 "PrivateDevices",
+	"ProtectClock",		 "ProtectHostname",
+	"ProtectKernelTunables", "ProtectKernelModules",
+	"ProtectKernelLogs",
+};
+
 static const struct {
 	const char *name;
 	enum probe_kind kind;
@@ -345,6 +360,7 @@ void schema_init_unit(struct unit *unit)
 	unit->socket_mode = 0666;
 	unit->socket_uid = PLAN_NO_ID;
 	unit->socket_gid = PLAN_NO_ID;
+	unit->sandbox = UNIT_SANDBOX_COUNT;
 	unit->description = "";
 }
 
@@ -481,6 +497,9 @@ void schema_apply(struct units *units, struct unit *unit, const char *section,
 		return;
 	}
 	const struct known *row = find_known(section, item->key);
+	if (row && row->care == SCHEMA_NOT_ENFORCED && !is_off(item->value) &&
+	    str_is_one_of(item->key, filter_words, ARRAY_COUNT(filter_words)))
+		unit->has_sandbox_words = true;
 	if (!row)
 		say_unknown(units, section, probe, item);
 	else if (row->care != SCHEMA_HARMLESS && !is_off(item->value))

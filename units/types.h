@@ -134,6 +134,12 @@ struct units_facts {
 	const char *run_directory, *credentials_directory, *notify_address;
 	uint32_t uid_log, uid_health, uid_secrets;
 	uint32_t n_listen, health_port; /* as in struct plan_header */
+	/* Who we are, and so what our children may come to be: capabilities as bits 1 << CAP_…,
+	 * those that we hold and those of the bounding set; no_new_privs, which they inherit. */
+	uint32_t uid;
+	uint64_t capabilities, bounding;
+	bool has_no_new_privs;
+	bool has_filters; /* the kernel has seccomp's */
 	const struct units_protection {
 		const char *name, *rung, *why;
 		enum protection_level level;

@@ -156,6 +156,8 @@ struct unit {
 	bool is_named;	 /* in Units=, or asked for on the command line */
 	bool is_builtin; /* a standard target without a file */
 	bool is_foreign, is_masked, is_missing;
+	bool is_distributions; /* its file lies in one of systemd's folders */
+	bool is_command;       /* made of `holdfast [OPTIONS] -- CMD`, without --as */
 
 	struct plan_unit plan;
 	struct plan_statuses statuses;
@@ -188,6 +190,8 @@ struct unit {
 	const char *user_name, *home, *shell, *working_path;
 	struct settings environment, environment_files, pass_environment, unset_environment;
 	struct strings final_environment;
+	uint32_t sandbox;	/* enum unit_sandbox; _COUNT: it does not say */
+	bool has_sandbox_words; /* asks for protection that implies NoNewPrivileges= */
 	struct settings directories[DIRECTORY_TYPE_COUNT];
 	uint32_t directory_modes[DIRECTORY_TYPE_COUNT];
 	uint32_t keep_runtime;

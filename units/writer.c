@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/reference.h"
 #include "lib/str.h"
+#include "units/sandbox.h"
 
 #define PLAN_BYTES_MAX (256U << 20)
 /* Of cpu.max: systemd's default, and the least that the kernel takes. */
@@ -416,6 +417,7 @@ static void add_unit(struct writer *w, const struct unit *unit)
 				 : NULL;
 	if (!unit->has_drain)
 		plan.drain_us = w->units->conf.drain_us;
+	sandbox_complete(w->facts, unit, &plan);
 	fill_texts(w, &plan, unit);
 	fill_lists(w, &plan, unit);
 	*(struct plan_unit *)add_record(w, PLAN_UNITS) = plan;

@@ -37,6 +37,9 @@ struct boot {
 	bool is_host; /* and that is the first PID namespace: nothing from outside is trusted */
 	bool can_mount;
 	uint64_t capabilities; /* effective: bit 1 << CAP_… */
+	uint64_t bounding;     /* the same of the bounding set */
+	bool has_no_new_privs; /* and so all that we start */
+	bool has_filters;      /* the kernel has seccomp's */
 	bool is_sys_ours;      /* we mounted /sys, so nobody gave us a cgroup tree in it */
 	uint32_t uid_log, uid_health, uid_secrets;
 

@@ -253,6 +253,11 @@ static int compile(struct boot *boot, bool is_public, void **ret_block, size_t *
 		.uid_secrets = boot->uid_secrets,
 		.n_listen = boot->n_listen,
 		.health_port = boot->health_port,
+		.uid = geteuid(),
+		.capabilities = boot->capabilities,
+		.bounding = boot->bounding,
+		.has_no_new_privs = boot->has_no_new_privs,
+		.has_filters = boot->has_filters,
 		.protections = boot->protections,
 		.n_protections = boot->n_protections,
 	};

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <linux/capability.h>
@@ -102,6 +103,9 @@ int place_find(struct boot *boot)
 	if (sys_capget(&sets) < 0)
 		return boot_fail(boot, EX_OSERR, "capget: %s", strerror(errno));
 	boot->capabilities = sets.effective;
+	boot->bounding = sys_bounding_set();
+	boot->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	boot->has_filters = sys_has_filters();
 	boot->is_pid1 = getppid() == 1;
 	boot->is_host = boot->is_pid1 && is_first_pid_namespace();
 	boot->can_mount = boot->is_pid1 && is_proc_ours() && has_capability(boot, CAP_SYS_ADMIN);

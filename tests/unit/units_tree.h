@@ -18,6 +18,7 @@ struct tree {
 	char path[64];
 	int fd;
 	struct units_request request;
+	struct units_facts rights; /* of these facts uid, capabilities and so on */
 	struct units *units;
 	void *block, *public_block;
 	struct plan plan, public_plan;
@@ -131,6 +132,11 @@ static inline void tree_compile(struct tree *tree)
 		.uid_health = 2,
 		.uid_secrets = 3,
 		.n_listen = 1,
+		.uid = tree->rights.uid,
+		.capabilities = tree->rights.capabilities,
+		.bounding = tree->rights.bounding,
+		.has_no_new_privs = tree->rights.has_no_new_privs,
+		.has_filters = tree->rights.has_filters,
 		.protections = protections,
 		.n_protections = 1,
 	};
