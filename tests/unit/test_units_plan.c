@@ -590,9 +590,10 @@ static void test_a_command(void **state)
 	assert_string_equal(tree_argument(&tree.plan, exec, 0), "app");
 	assert_string_equal(tree_argument(&tree.plan, exec, 1), "$HOME");
 	assert_string_equal(tree_argument(&tree.plan, exec, 2), "%n \"x");
-	assert_int_equal(unit->flags, UNIT_IS_MAIN | UNIT_ESSENTIAL | UNIT_WANTED |
-					      UNIT_INHERIT_ENVIRONMENT | UNIT_STDIN_INHERIT |
-					      UNIT_KILL_GROUP | UNIT_SEND_SIGKILL);
+	assert_int_equal(unit->flags, UNIT_NO_NEW_PRIVILEGES | UNIT_IS_MAIN | UNIT_ESSENTIAL |
+					      UNIT_WANTED | UNIT_INHERIT_ENVIRONMENT |
+					      UNIT_STDIN_INHERIT | UNIT_KILL_GROUP |
+					      UNIT_SEND_SIGKILL);
 	assert_int_equal(unit->restart, RESTART_NO);
 	assert_int_equal(unit->success_action, ACTION_EXIT);
 	assert_int_equal(tree.plan.header->remap[143], 0);
