@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "init/boot/boot.h"
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 #include "init/boot/tree.h"
 #include "lib/cleanup.h"
 #include "lib/event.h"

@@ -18,7 +18,7 @@
 #include <linux/capability.h>
 
 #include "init/boot/boot.h"
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 #include "lib/cleanup.h"
 #include "lib/io.h"
 #include "lib/str.h"

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "init/boot/boot.h"
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/str.h"

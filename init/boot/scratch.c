@@ -20,7 +20,7 @@
 
 #include "init/boot/boot.h"
 #include "init/boot/disk.h"
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 #include "init/boot/skeleton.h"
 #include "init/boot/tree.h"
 #include "lib/cleanup.h"

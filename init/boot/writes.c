@@ -4,7 +4,7 @@
  * Runs before we mount anything of ours on the image's folders.
  */
 #include "init/boot/boot.h"
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 #include "init/boot/tree.h"
 #include "lib/cleanup.h"
 #include "lib/str.h"

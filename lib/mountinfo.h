@@ -1,13 +1,17 @@
 #pragma once
 /*
- * /proc/self/mountinfo (proc(5)), parsed once into memory.
+ * /proc/PID/mountinfo (proc_pid_mountinfo(5)), parsed once into memory.
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct mountinfo_entry {
-	const char *point;   /* with \040 and its like undone */
-	const char *options; /* of this mount: ro,nosuid,... */
+	uint64_t id;
+	uint32_t major, minor; /* of the file system, which may be mounted more than once */
+	const char *root;      /* what of the file system is mounted here; "/": all of it */
+	const char *point;     /* with \040 and its like undone, as root is */
+	const char *options;   /* of this mount: ro,nosuid,... */
 	const char *type;
 	bool is_shared;	  /* what is mounted below it reaches other namespaces */
 	bool is_writable; /* neither the mount nor its file system is read-only */
@@ -21,6 +25,8 @@ struct mountinfo {
 
 /* 0, -ENOENT without /proc, -E2BIG beyond 4 MiB, -ENOMEM. */
 int mountinfo_read(struct mountinfo *ret_info);
+/* The same of another file of that form, say PID/mountinfo below an open /proc. */
+int mountinfo_read_at(int dirfd, const char *path, struct mountinfo *ret_info);
 /* The same for text in its form, which is malloc'ed and taken. 0 or -ENOMEM. */
 int mountinfo_parse(char *text, struct mountinfo *ret_info);
 void mountinfo_finish(struct mountinfo *info);

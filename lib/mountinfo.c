@@ -1,4 +1,4 @@
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,6 +38,21 @@ static bool has_word(const char *list, const char *word)
 	return false;
 }
 
+/* "98:0" */
+static bool parse_device(const char *word, struct mountinfo_entry *entry)
+{
+	char *end;
+	unsigned long major = strtoul(word, &end, 10);
+
+	if (end == word || *end != ':')
+		return false;
+	word = end + 1;
+	unsigned long minor = strtoul(word, &end, 10);
+	entry->major = (uint32_t)major;
+	entry->minor = (uint32_t)minor;
+	return end != word && *end == '\0' && major <= UINT32_MAX && minor <= UINT32_MAX;
+}
+
 /*
  * 36 35 98:0 /mnt1 /mnt2 rw,noatime shared:1 - ext4 /dev/root rw,errors=continue
  * (proc_pid_mountinfo(5)); a line that is not of that shape is passed over.
@@ -66,7 +81,11 @@ static bool parse_line(char *line, struct mountinfo_entry *ret_entry)
 	const char *super = strtok_r(NULL, " ", &save);
 	if (!entry.type || !source)
 		return false;
+	if (str_parse_u64(words[0], UINT64_MAX, &entry.id) < 0 || !parse_device(words[2], &entry))
+		return false;
+	unescape(words[3]);
 	unescape(words[4]);
+	entry.root = words[3];
 	entry.point = words[4];
 	entry.options = words[5];
 	/* An empty source shifts the columns: then what looks like it holds the options. */
@@ -76,13 +95,13 @@ static bool parse_line(char *line, struct mountinfo_entry *ret_entry)
 	return true;
 }
 
-static int read_text(char **ret_text)
+static int read_text(int dirfd, const char *path, char **ret_text)
 {
 	for (size_t size = 1U << 16; size <= TEXT_MAX; size <<= 2) {
 		char *text = malloc(size);
 		if (!text)
 			return -ENOMEM;
-		ssize_t n = io_read_file(AT_FDCWD, "/proc/self/mountinfo", text, size);
+		ssize_t n = io_read_file(dirfd, path, text, size);
 		if (n >= 0) {
 			*ret_text = text;
 			return 0;
@@ -119,12 +138,17 @@ int mountinfo_parse(char *text, struct mountinfo *ret_info)
 	return 0;
 }
 
-int mountinfo_read(struct mountinfo *ret_info)
+int mountinfo_read_at(int dirfd, const char *path, struct mountinfo *ret_info)
 {
 	char *text = NULL;
-	int r = read_text(&text);
+	int r = read_text(dirfd, path, &text);
 
 	return r < 0 ? r : mountinfo_parse(text, ret_info);
+}
+
+int mountinfo_read(struct mountinfo *ret_info)
+{
+	return mountinfo_read_at(AT_FDCWD, "/proc/self/mountinfo", ret_info);
 }
 
 void mountinfo_finish(struct mountinfo *info)

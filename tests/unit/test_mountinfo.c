@@ -1,4 +1,4 @@
-/* TESTS: init/boot/mountinfo.c lib/io.c lib/fd.c lib/str.c lib/sys.c */
+/* TESTS: lib/mountinfo.c lib/io.c lib/fd.c lib/str.c lib/sys.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "init/boot/mountinfo.h"
+#include "lib/mountinfo.h"
 
 static struct mountinfo parse(const char *text)
 {
@@ -24,6 +24,10 @@ static void test_a_plain_line(void **state)
 
 	(void)state;
 	assert_int_equal(info.count, 1);
+	assert_int_equal(info.entries[0].id, 36);
+	assert_int_equal(info.entries[0].major, 98);
+	assert_int_equal(info.entries[0].minor, 0);
+	assert_string_equal(info.entries[0].root, "/mnt1");
 	assert_string_equal(info.entries[0].point, "/mnt2");
 	assert_string_equal(info.entries[0].options, "rw,noatime");
 	assert_string_equal(info.entries[0].type, "ext4");
@@ -83,7 +87,8 @@ static void test_the_topmost_is_found(void **state)
 static void test_what_has_another_shape_is_passed_over(void **state)
 {
 	struct mountinfo info = parse("\n1 0\n1 0 0:1 / /a rw\n1 0 0:1 / /a rw - \n"
-				      "1 0 0:1 / /a rw - tmpfs\n1 0 0:1 / /ok rw - tmpfs  rw");
+				      "1 0 0:1 / /a rw - tmpfs\nx 0 0:1 / /a rw - tmpfs t rw\n"
+				      "1 0 0 / /a rw - tmpfs t rw\n1 0 0:1 / /ok rw - tmpfs  rw");
 
 	(void)state;
 	assert_int_equal(info.count, 1);
