@@ -29,6 +29,7 @@ LIB_CORE    := lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c li
 LIB_FINGER  := lib/fingerprint.c lib/siphash.c lib/unescape.c
 LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c lib/gateboard.c
 UNITS       := $(wildcard units/*.c)
+LIB_LOCK    := lib/sandbox.c lib/landlock.c
 
 # Where a list is still a wildcard the program is one folder and nothing else.
 holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options.c lib/proc.c lib/signals.c \
@@ -39,18 +40,18 @@ holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/referen
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
-holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c lib/sandbox.c lib/scan.c lib/scrub.c \
+holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c $(LIB_LOCK) lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
-holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
-holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/proc.c lib/sandbox.c $(LIB_CORE) $(LIB_SHARED)
+holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
+holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/proc.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
                              secrets/certificate.c secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
-                             lib/sandbox.c $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
+                             $(LIB_LOCK) $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick.c secrets/shared.c \
                              secrets/secmem.c secrets/address.c secrets/http.c \
-                             secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c lib/landlock.c \
+                             secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c \
                              secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awserror.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
                              secrets/lease.c secrets/vault.c secrets/vaultauth.c \
@@ -58,13 +59,13 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c \
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
-holdfastctl_SRCS          := $(wildcard ctl/*.c) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
+holdfastctl_SRCS          := $(wildcard ctl/*.c) $(LIB_LOCK) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oci.c tools/lint.c \
                              tools/lint_files.c tools/lint_secrets.c lib/reference.c lib/resolvconf.c lib/signals.c \
                              lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).
-holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c lib/sandbox.c $(LIB_CORE)
+holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c $(LIB_LOCK) $(LIB_CORE)
 # /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
                              init/initramfs/end.c init/initramfs/modules.c lib/device.c \

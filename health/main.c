@@ -77,10 +77,9 @@ static int lock_in(void)
 	const struct sandbox sandbox = {
 		.uid = server.snapshot.plan.header->uid_health,
 		.death_signal = SIGKILL,
+		.has_no_files = true,
 		SANDBOX_FILTER(health_filter),
 	};
-	const int all = SANDBOX_IDS | SANDBOX_NO_CAPS | SANDBOX_NO_NEW_PRIVS | SANDBOX_NO_DUMP |
-			SANDBOX_SECCOMP;
 	char means[160];
 	struct strbuf buf;
 	int had = sandbox_enter(&sandbox);
@@ -91,7 +90,7 @@ static int lock_in(void)
 	sandbox_describe(&buf, had);
 	event_with_i64("addresses", (int64_t)server.n_listeners);
 	event_with_string("sandbox", means);
-	event_emit(had == all ? EVENT_INFO : EVENT_NOTICE, "health-listening", NULL,
+	event_emit(had == SANDBOX_ALL ? EVENT_INFO : EVENT_NOTICE, "health-listening", NULL,
 		   "health is served (%s)", means);
 	return 0;
 }

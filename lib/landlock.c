@@ -14,7 +14,24 @@
 /* All rights of the first version, which is what each later one has too. */
 #define RIGHTS_FIRST ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
-static int create(const struct landlock_ruleset_attr *attributes, size_t size, uint32_t flags)
+/* struct landlock_ruleset_attr with what came after the first version (landlock(7)). The kernel takes
+ * a longer one than it knows if the rest is 0. */
+struct attributes {
+	uint64_t files, network, scoped;
+};
+
+/* By version: how many rights there are of each kind. */
+static const struct {
+	int files, network, scoped;
+} known[] = {
+	{0, 0, 0},  {13, 0, 0}, {14, 0, 0}, /* REFER */
+	{15, 0, 0},			    /* TRUNCATE */
+	{15, 2, 0},			    /* BIND_TCP, CONNECT_TCP */
+	{16, 2, 0},			    /* IOCTL_DEV */
+	{16, 2, 2},			    /* ABSTRACT_UNIX_SOCKET, SIGNAL */
+};
+
+static int create(const void *attributes, size_t size, uint32_t flags)
 {
 	long r = syscall(SYS_landlock_create_ruleset, attributes, size, flags);
 
@@ -60,5 +77,28 @@ int landlock_read_only(const char *const *paths, size_t n)
 		if (r < 0)
 			return r;
 	}
+	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
+}
+
+static uint64_t first_bits(int n)
+{
+	return (UINT64_C(1) << n) - 1;
+}
+
+int landlock_nothing(void)
+{
+	int version = create(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	if (version < 0)
+		return version;
+	version = MIN(version, (int)ARRAY_COUNT(known) - 1);
+	const struct attributes all = {
+		.files = first_bits(known[version].files),
+		.network = first_bits(known[version].network),
+		.scoped = first_bits(known[version].scoped),
+	};
+	CLEANUP(fd_closep) int ruleset = create(&all, sizeof(all), 0);
+	if (ruleset < 0)
+		return ruleset;
 	return syscall(SYS_landlock_restrict_self, ruleset, 0) < 0 ? -errno : 0;
 }

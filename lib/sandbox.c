@@ -2,14 +2,15 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <linux/seccomp.h>
+#include <linux/securebits.h>
 
 #include "lib/cleanup.h"
+#include "lib/landlock.h"
 #include "lib/sys.h"
 
 static int drop_ids(uint32_t uid)
@@ -19,9 +20,28 @@ static int drop_ids(uint32_t uid)
 	return 0;
 }
 
-static int drop_capabilities(void)
+/* What an exec could give back, and the way there. It needs CAP_SETPCAP, which the change of ids
+ * takes; without it no_new_privs stands alone. */
+static void forget_capabilities(void)
 {
-	return sys_capset(&(const struct sys_capabilities){0});
+	for (int i = 0; prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0; i++)
+		;
+	(void)prctl(PR_SET_SECUREBITS,
+		    SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP_LOCKED |
+			    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+			    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,
+		    0, 0, 0);
+}
+
+/* With the inheritable set the ambient one goes (capabilities(7)). */
+static int drop_capabilities(uint64_t kept)
+{
+	struct sys_capabilities has = {0};
+
+	if (kept && sys_capget(&has) < 0)
+		return -1;
+	return sys_capset(&(const struct sys_capabilities){.effective = has.effective & kept,
+							   .permitted = has.permitted & kept});
 }
 
 /*
@@ -50,6 +70,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 {
 	int had = 0;
 
+	forget_capabilities();
 	if (sandbox->uid != UINT32_MAX) {
 		int r = drop_ids(sandbox->uid);
 		/* EPERM: no CAP_SETUID here, root or not; EINVAL: the uid is not mapped into our
@@ -59,7 +80,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 		if (r == 0)
 			had |= SANDBOX_IDS;
 	}
-	if (drop_capabilities() == 0)
+	if (drop_capabilities(sandbox->capabilities) == 0)
 		had |= SANDBOX_NO_CAPS;
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
 		had |= SANDBOX_NO_DUMP;
@@ -68,6 +89,8 @@ int sandbox_enter(const struct sandbox *sandbox)
 		(void)prctl(PR_SET_PDEATHSIG, sandbox->death_signal, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		had |= SANDBOX_NO_NEW_PRIVS;
+	if (sandbox->has_no_files && landlock_nothing() == 0)
+		had |= SANDBOX_NO_FILES;
 	if (sandbox->filter_count > 0 && enter_filter(sandbox->filter, sandbox->filter_count))
 		had |= SANDBOX_SECCOMP;
 	return had;
@@ -82,6 +105,7 @@ static const struct {
 	{SANDBOX_NO_NEW_PRIVS, "no_new_privs"},
 	{SANDBOX_NO_DUMP, "not dumpable"},
 	{SANDBOX_SECCOMP, "seccomp"},
+	{SANDBOX_NO_FILES, "no files"},
 };
 
 static void list_means(struct strbuf *buf, int bits, const char *before)

@@ -13,6 +13,10 @@
 #define STORE_MAGIC   UINT64_C(0x65726f7473666868)
 #define STORE_VERSION 3
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010 /* <linux/fcntl.h> */
+#endif
+
 const char *const role_programs[ROLE_COUNT] = {
 	[ROLE_INIT] = "holdfast",
 	[ROLE_BOOT] = "holdfast-boot",
@@ -63,9 +67,19 @@ static size_t table_size(uint32_t capacity)
 	return sizeof(struct store_table) + capacity * sizeof(struct store_entry);
 }
 
+/* Every process of ours holds this fd, and PID 1 believes what stands behind it: from now on our
+ * mapping is the only way to write there. Before Linux 5.1 its size alone can be kept. */
+static void seal(void)
+{
+	const int size = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+
+	if (fcntl(STORE_FD, F_ADD_SEALS, size | F_SEAL_FUTURE_WRITE) < 0)
+		(void)fcntl(STORE_FD, F_ADD_SEALS, size);
+}
+
 int store_create(uint32_t capacity, struct store_table **ret_table)
 {
-	int fd = sys_memfd_create("holdfast-store", MFD_CLOEXEC);
+	int fd = sys_memfd_create("holdfast-store", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
 	if (fd < 0)
 		return -errno;
@@ -80,6 +94,7 @@ int store_create(uint32_t capacity, struct store_table **ret_table)
 		mmap(NULL, table_size(capacity), PROT_READ | PROT_WRITE, MAP_SHARED, STORE_FD, 0);
 	if (table == MAP_FAILED)
 		return -errno;
+	seal();
 	table->magic = STORE_MAGIC;
 	table->version = STORE_VERSION;
 	table->capacity = capacity;

@@ -177,6 +177,7 @@ static int enter_sandbox(const struct log *log)
 	const struct sandbox sandbox = {
 		.uid = log->plan.header->uid_log,
 		.death_signal = SIGTERM,
+		.has_no_files = true,
 		SANDBOX_FILTER(log_filter),
 	};
 	int had = sandbox_enter(&sandbox);

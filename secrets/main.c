@@ -291,6 +291,7 @@ static int lock_in(void)
 {
 	const struct sandbox sandbox = {
 		.uid = run.request.head.uid,
+		.has_no_files = secrets_program.role == ROLE_SECRETS, /* TLS reads its CAs late */
 		.filter = secrets_program.filter,
 		.filter_count = secrets_program.filter_count,
 	};

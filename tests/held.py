@@ -8,16 +8,19 @@ import harness
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.fanotify_mark.argtypes = [ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_int, ctypes.c_char_p]
 CLOEXEC, NONBLOCK, CLASS_CONTENT = 0x1, 0x2, 0x4
-MARK_ADD, OPEN_PERM = 0x1, 0x10000
+MARK_ADD, OPEN_PERM, ACCESS_PERM = 0x1, 0x10000, 0x20000
 EVENT = struct.Struct("=IBBHQii")
 
 
 class Opening:
     """Whoever opens the file waits from then on for the end of this."""
 
+    EVENTS = OPEN_PERM
+    DOES = "opens"
+
     def __init__(self, path):
         self.fd = _libc.fanotify_init(CLOEXEC | NONBLOCK | CLASS_CONTENT, os.O_RDONLY | os.O_CLOEXEC)
-        if self.fd < 0 or _libc.fanotify_mark(self.fd, MARK_ADD, OPEN_PERM, -1, path.encode()) < 0:
+        if self.fd < 0 or _libc.fanotify_mark(self.fd, MARK_ADD, self.EVENTS, -1, path.encode()) < 0:
             raise OSError(ctypes.get_errno(), f"fanotify: {path}")
 
     def __enter__(self):
@@ -37,4 +40,11 @@ class Opening:
 
     def wait(self):
         """The pid of the first that does, as seen from here."""
-        return harness.wait_until(self._next, "somebody opens the file")
+        return harness.wait_until(self._next, f"somebody {self.DOES} the file")
+
+
+class Reading(Opening):
+    """Whoever reads the file."""
+
+    EVENTS = ACCESS_PERM
+    DOES = "reads"

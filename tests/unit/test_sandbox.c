@@ -1,7 +1,8 @@
-/* TESTS: lib/sandbox.c lib/str.c lib/sys.c */
+/* TESTS: lib/sandbox.c lib/landlock.c lib/fd.c lib/str.c lib/sys.c */
 #include "lib/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -141,6 +142,38 @@ static void test_what_was_had(void **state)
 	assert_int_equal(had_by_child(&other), geteuid() == 0 ? always | SANDBOX_IDS : always);
 }
 
+/* What is said of it: how far the process gets with each, as what it exits with. */
+static int reach(void)
+{
+	int reached = 0;
+
+	reached |= open("/", O_RDONLY | O_CLOEXEC) >= 0;
+	reached |= (open("/dev/null", O_WRONLY | O_CLOEXEC) >= 0) << 1;
+	reached |= (execl("/proc/self/exe", "", (char *)NULL) == 0 || errno != EACCES) << 2;
+	reached |= (prctl(PR_CAPBSET_READ, 0, 0, 0, 0) == 1) << 3;
+	reached |= (prctl(PR_GET_SECUREBITS, 0, 0, 0, 0) == 0) << 4;
+	return reached;
+}
+
+static void test_what_is_left(void **state)
+{
+	const struct sandbox sandbox = {.uid = UINT32_MAX, .has_no_files = true};
+	bool may_setpcap = prctl(PR_CAPBSET_READ, 8, 0, 0, 0) == 1 && geteuid() == 0;
+	int status;
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		int had = sandbox_enter(&sandbox);
+		syscall(SYS_exit_group, had & SANDBOX_NO_FILES ? reach() : 255);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 255)
+		skip(); /* a kernel without Landlock */
+	assert_int_equal(WEXITSTATUS(status) & (may_setpcap ? ~0 : 7), 0);
+}
+
 static void test_description(void **state)
 {
 	char text[160];
@@ -150,15 +183,15 @@ static void test_description(void **state)
 	strbuf_init(&buf, text, sizeof(text));
 	sandbox_describe(&buf, SANDBOX_IDS | SANDBOX_NO_DUMP);
 	assert_string_equal(text, "own uid, not dumpable; "
-				  "missing: capabilities dropped, no_new_privs, seccomp");
+				  "missing: capabilities dropped, no_new_privs, seccomp, no files");
 	strbuf_reset(&buf);
 	sandbox_describe(&buf, ~0);
 	assert_string_equal(text, "own uid, capabilities dropped, no_new_privs, not dumpable, "
-				  "seccomp");
+				  "seccomp, no files");
 	strbuf_reset(&buf);
 	sandbox_describe(&buf, 0);
 	assert_string_equal(text, "missing: own uid, capabilities dropped, no_new_privs, "
-				  "not dumpable, seccomp");
+				  "not dumpable, seccomp, no files");
 }
 
 int main(void)
@@ -169,6 +202,7 @@ int main(void)
 		cmocka_unit_test(test_foreign_architecture),
 #endif
 		cmocka_unit_test(test_what_was_had),
+		cmocka_unit_test(test_what_is_left),
 		cmocka_unit_test(test_description),
 	};
 
