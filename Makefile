@@ -43,7 +43,7 @@ holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c $(LIB_LOCK) lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
 holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
-holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/proc.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
+holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/mountinfo.c lib/proc.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
                              secrets/certificate.c secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
                              $(LIB_LOCK) $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)

@@ -52,10 +52,13 @@ struct gate_refusal {
 	char exe[GATE_EXE_MAX]; /* what it ran or wanted to run; its own bytes: not to be trusted */
 };
 
+/* Processes that may be in the middle of an execution at the same time; a power of two. */
+#define GATE_PENDING_MAX 2048
+
 struct gateboard {
 	uint64_t magic;
 	uint32_t version;
-	uint32_t reserved;
+	uint32_t pending_turn;
 	_Atomic uint64_t counters[GATE_COUNTER_COUNT];
 	struct {
 		_Atomic uint64_t n_writes;
@@ -65,6 +68,8 @@ struct gateboard {
 		_Atomic uint64_t n_writes;
 		struct gate_refusal copies[2];
 	} last;
+	/* For the gate's successor alone: gate/pending.h. */
+	_Atomic uint64_t pending[GATE_PENDING_MAX];
 };
 
 /* Sizes, reserves and fills the file: both halves are not had, for that reason. 0 or -errno. */

@@ -166,3 +166,14 @@ const struct mountinfo_entry *mountinfo_find(const struct mountinfo *info, const
 	}
 	return NULL;
 }
+
+bool mountinfo_has_option(const struct mountinfo_entry *entry, const char *option)
+{
+	return has_word(entry->options, option);
+}
+
+bool mountinfo_is_own_overlay(const struct mountinfo_entry *entry)
+{
+	return str_equal(entry->type, "overlay") && str_equal(entry->root, "/") &&
+	       str_equal(entry->point, "/");
+}

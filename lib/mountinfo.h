@@ -31,5 +31,10 @@ int mountinfo_read_at(int dirfd, const char *path, struct mountinfo *ret_info);
 int mountinfo_parse(char *text, struct mountinfo *ret_info);
 void mountinfo_finish(struct mountinfo *info);
 
+/* "noexec" and its like, of the mount itself. */
+bool mountinfo_has_option(const struct mountinfo_entry *entry, const char *option);
+/* A container's root, that a runtime made for it of an image: nobody else's file system. */
+bool mountinfo_is_own_overlay(const struct mountinfo_entry *entry);
+
 /* The topmost mount at exactly that path, or NULL. */
 const struct mountinfo_entry *mountinfo_find(const struct mountinfo *info, const char *point);

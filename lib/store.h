@@ -71,6 +71,7 @@ enum store_kind {
 	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
 	STORE_GATE,		    /* read-write: the gate's alone; lib/gateboard.h */
 	STORE_GATE_PUBLIC,	    /* read-only */
+	STORE_EXEC_GATE,	    /* the fanotify group that stops executions; gate/exec.h */
 	STORE_WATCHDOG,		    /* on a host: the armed /dev/watchdog, for PID 1 to feed */
 	STORE_BUTTON,		    /* on a host: readable when the power button was pressed */
 	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
