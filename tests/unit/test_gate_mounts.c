@@ -12,12 +12,12 @@
 #include "tests/support/planbuild.h"
 
 static struct plan plan;
+static void *block;
 static struct mounts mounts;
 
 static int prepare(void **state)
 {
 	struct planbuild build;
-	void *block;
 	size_t size;
 
 	(void)state;
@@ -29,6 +29,13 @@ static int prepare(void **state)
 	scratch->flags = SCRATCH_EXEC;
 	planbuild_finish(&build, &block, &size, &plan);
 	mounts = (struct mounts){.plan = &plan, .root = {8, 1, "/trees/one"}};
+	return 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	free(block);
 	return 0;
 }
 
@@ -107,11 +114,13 @@ static void test_ids(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_the_image_is_what_lies_below_the_root, prepare),
-		cmocka_unit_test_setup(test_scratch_is_for_programs_where_the_plan_says_so,
-				       prepare),
-		cmocka_unit_test_setup(test_what_may_be_marked_as_a_whole, prepare),
-		cmocka_unit_test_setup(test_ids, prepare),
+		cmocka_unit_test_setup_teardown(test_the_image_is_what_lies_below_the_root, prepare,
+						finish),
+		cmocka_unit_test_setup_teardown(test_scratch_is_for_programs_where_the_plan_says_so,
+						prepare, finish),
+		cmocka_unit_test_setup_teardown(test_what_may_be_marked_as_a_whole, prepare,
+						finish),
+		cmocka_unit_test_setup_teardown(test_ids, prepare, finish),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
