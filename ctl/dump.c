@@ -256,6 +256,30 @@ static bool is_well(const struct view *view)
 	       (view->is_up || !view->counts);
 }
 
+static void add_calls(struct strbuf *line, const char *key, uint32_t groups)
+{
+	json_key(line, key);
+	json_array_begin(line);
+	for (uint32_t i = 0; i < CALL_GROUP_COUNT; i++) {
+		if (!(groups & (UINT32_C(1) << i)))
+			continue;
+		json_comma(line);
+		json_string(line, call_group_names[i]);
+	}
+	json_array_end(line);
+}
+
+static void add_sandbox(const struct plan_unit *unit, struct strbuf *line)
+{
+	if (unit->kind != UNIT_SERVICE)
+		return;
+	json_add_string(line, "sandbox", unit_sandbox_names[unit->sandbox]);
+	json_add_bool(line, "filtered", unit->flags & UNIT_IS_MARKED);
+	json_add_bool(line, "no_new_privs", unit->flags & UNIT_NO_NEW_PRIVILEGES);
+	add_calls(line, "denied_calls", unit->denied_calls);
+	add_calls(line, "allowed_calls", unit->allowed_calls);
+}
+
 static void dump_unit(const struct instance *instance, uint32_t unit, bool is_digest)
 {
 	char text[512];
@@ -282,6 +306,7 @@ static void dump_unit(const struct instance *instance, uint32_t unit, bool is_di
 	if (view.memory_source)
 		json_add_u64(line, "memory_bytes", view.memory);
 	add_run(&view, line);
+	add_sandbox(view.unit, line);
 	strbuf_init(&buf, text, sizeof(text));
 	view_why(instance, &view, &buf);
 	json_add_string(line, "why", text);

@@ -34,7 +34,7 @@ int sys_capset(const struct sys_capabilities *sets);
 /* The bounding set, which limits what any exec can give. */
 uint64_t sys_bounding_set(void);
 
-/* Whether the kernel has seccomp's filters, and lets us ask. */
+/* Whether seccomp(2) is there, with filters, and nobody keeps us from it. */
 bool sys_has_filters(void);
 
 /* Inodes of the first namespaces, in /proc/PID/ns (include/linux/proc_ns.h of the kernel). */

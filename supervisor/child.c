@@ -215,6 +215,7 @@ static const struct step {
 	{"change the root", 210, confine_root},
 	{"set limits", 205, confine_limits},
 	{"set the umask", 202, set_umask},
+	{"enter the filter", 228, confine_filter_early},
 	{"limit capabilities", 218, confine_bounding},
 	{"set groups", 216, confine_groups},
 	{"set the user", 217, confine_user},
@@ -229,6 +230,7 @@ static const struct step {
 	{"hand over secrets", 243, credentials_open_fds},
 	{"make the environment", 204, command_complete},
 	{"restore signals", 207, set_signals},
+	{"enter the filter", 228, confine_filter},
 	{"execute", 203, execute},
 };
 

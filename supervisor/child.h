@@ -88,10 +88,17 @@ int confine_cgroup(struct child *child);
 int confine_oom_score(struct child *child);
 int confine_nice(struct child *child);
 int confine_limits(struct child *child);
+
+/* supervisor/confine_mounts.c */
 int confine_mounts(struct child *child);
 /* What confine_mounts made below /tmp and /var/tmp; in the supervisor. */
 void confine_remove_private(const struct spawner *spawner, uint32_t unit);
 int confine_root(struct child *child);
+
+/* supervisor/confine_rights.c */
+/* The filter of who can only have it by CAP_SYS_ADMIN, and of all others. */
+int confine_filter_early(struct child *child);
+int confine_filter(struct child *child);
 int confine_bounding(struct child *child);
 int confine_groups(struct child *child);
 int confine_user(struct child *child);

@@ -29,6 +29,7 @@
 #include "supervisor/cgroup.h"
 #include "supervisor/child.h"
 #include "supervisor/clone.h"
+#include "supervisor/filter.h"
 
 enum low_fd {
 	LOW_OUTPUT,
@@ -104,6 +105,8 @@ static void read_ourselves(struct spawner *spawner)
 	spawner->is_at_root = getcwd(path, sizeof(path)) != NULL && strcmp(path, "/") == 0;
 	spawner->is_stdin_null =
 		fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
+	spawner->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
+	spawner->has_filters = sys_has_filters();
 	read_capabilities(spawner);
 }
 
@@ -207,7 +210,9 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
 		return -ENOMEM;
 	read_ourselves(spawner);
 	own_pipes(spawner);
-	int r = open_kept(spawner);
+	int r = filter_init(plan, &spawner->filters);
+	if (r == 0)
+		r = open_kept(spawner);
 	return r < 0 ? r : map_memory(spawner);
 }
 

@@ -33,6 +33,8 @@ struct spawner {
 	uint32_t uid, gid, umask;
 	bool is_at_root; /* our working directory is / */
 	bool is_stdin_null;
+	bool has_no_new_privs; /* whoever started holdfast has: all our children inherit it */
+	bool has_filters;      /* the kernel has seccomp's */
 
 	/* Memory for one spawn at a time: arguments and environment, and the child's stack. */
 	char *arena, *stack;
@@ -40,6 +42,7 @@ struct spawner {
 	 * no board): why it could not be set up. Empty before and after each spawn. */
 	char *failure;
 	struct flight *flights; /* for those that are not waited for */
+	struct filters *filters;
 };
 
 /* What differs. */

@@ -120,5 +120,6 @@ int watchdog_arm(struct boot *boot);
 int button_open(struct boot *boot); /* on a host: the power button */
 int doors_close(struct boot *boot); /* on a host, once nothing of the kernel is changed any more */
 int report_kernel(struct boot *boot);
+int sandbox_report(struct boot *boot); /* how far services are held in */
 int report_shells(struct boot *boot);
 int files_make(struct boot *boot);

@@ -43,7 +43,8 @@ static int (*const steps[])(struct boot *boot) = {
 	listen_open,	     sockets_open,
 	secrets_open,	     cgroup_prepare,
 	doors_close,	     report_kernel,
-	report_shells,	     files_make,
+	sandbox_report,	     report_shells,
+	files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

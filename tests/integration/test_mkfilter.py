@@ -48,6 +48,43 @@ class Lists(harness.Case):
             self.assertEqual(done.returncode, 1, text)
             self.assertIn(complaint, done.stderr, text)
 
+    def test_lists_of_what_is_denied(self):
+        """Two filters, the groups' names, and a return for each group and error."""
+        text = ("# why\n\ndefault: allow\n[tty]\nioctl arg1&0xffffffff==0x5412\n[x]\nptrace\n"
+                "enosys: clone3\nstime\n[foreign]\nenosys: other-abis\n")
+        done = self.run_list(text)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        names = re.findall(r"^static const .* (x_\w+)\[\] = ", done.stdout, re.M)
+        self.assertEqual(names, ["x_filter", "x_foreign_filter", "x_groups"])
+        self.assertIn('{"tty", "x", "foreign"}', done.stdout)
+        self.assertNotIn("HOLDFAST_CRASH_POINTS", done.stdout)
+        plain, foreign = done.stdout.split("x_foreign_filter")
+        for part in (plain, foreign):
+            returns = set(re.findall(r"\{0x0006, 0, 0, (0x\w+)\}", part))
+            self.assertEqual(returns, {"0x7fff0000", "0x00050002", "0x00050004", "0x00050005",
+                                       "0x00050007"})
+        self.assertGreater(foreign.count("{0x"), plain.count("{0x"))
+
+    def test_refused_lists_of_what_is_denied(self):
+        abis = "[foreign]\nenosys: other-abis\n"
+        for text, complaint in (("[tty]\nread\n", ":1: groups are for a list that begins"),
+                                ("read\ndefault: allow\n", ":2: \"default:\" is no system call"),
+                                ("enosys: read\n", ":1: \"enosys:\" is no system call"),
+                                ("default: allow\nread\n" + abis, ":2: a group was expected first"),
+                                ("default: allow\n[]\n", ":2: a group was expected: [name]"),
+                                ("default: allow\n[tty\n", ":2: a group was expected: [name]"),
+                                ("default: allow\n[" + "x" * 40 + "]\n", ":2: a group was expected"),
+                                ("default: allow\n[a]\n[a]\n", ":3: the group stands twice"),
+                                ("default: allow\n[a]\nread\n[b]\nread\n", ":5: the call stands twice"),
+                                ("default: allow\n[a]\nenosys:\n", ":3: a call was expected after"),
+                                ("default: allow\n[a]\nkill: read\n", "\"kill:\" is no system call"),
+                                ("default: allow\n[a]\nread\n", "must say so of other-abis"),
+                                ("default: allow\n" + "".join(f"[g{i}]\n" for i in range(33)),
+                                 ":34: at most 32 groups")):
+            done = self.run_list(text)
+            self.assertEqual(done.returncode, 1, text)
+            self.assertIn(complaint, done.stderr, text)
+
     def test_crash_flavour_can_crash(self):
         """It may do what a crash point does, even where the list would kill it for that."""
         crash, release = self.run_list("read\nkill: openat\n").stdout.split("#else")

@@ -16,7 +16,7 @@ MAY_INCLUDE = {
     "init/pid1": {"lib", "init/pid1"},
     "init/boot": {"lib", "units", "init/boot"},
     "init/initramfs": {"lib", "init/initramfs"},
-    "supervisor": {"lib", "supervisor"},
+    "supervisor": {"lib", "supervisor", "gen/supervisor"},
     "log": {"lib", "log", "gen/log"},
     "network": {"lib", "network", "gen/network"},
     "health": {"lib", "health", "gen/health"},

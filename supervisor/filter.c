@@ -1,0 +1,103 @@
+/*
+ * The list is compiled where holdfast is built (supervisor/service-filter.list, tools/mkfilter.c),
+ * with all groups denied; a return there names its group. Making the filter of a unit is copying that
+ * and settling the returns: the unit's error where the group is denied, else to allow. A set that
+ * denies nothing needs one instruction, and that filter is a mark as good as any.
+ */
+#include "supervisor/filter.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/seccomp.h>
+
+#include "gen/supervisor/service-filter.h"
+#include "lib/cleanup.h"
+
+_Static_assert(ARRAY_COUNT(supervisor_service_groups) == CALL_GROUP_COUNT,
+	       "lib/plan.h and the list have the same groups");
+
+struct filter {
+	uint32_t denied_calls;
+	struct sock_fprog program;
+};
+
+struct filters {
+	struct filter *items; /* the first denies nothing */
+	size_t count;
+	uint32_t *of_unit; /* by unit: its index */
+};
+
+static struct sock_filter allow[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+
+static uint32_t settle(uint32_t returned, uint32_t denied_calls)
+{
+	uint32_t code = returned & SECCOMP_RET_DATA;
+
+	if ((returned & SECCOMP_RET_ACTION_FULL) != SECCOMP_RET_ERRNO)
+		return returned;
+	if (!(denied_calls & (UINT32_C(1) << (code / 2 - 1))))
+		return SECCOMP_RET_ALLOW;
+	return SECCOMP_RET_ERRNO | (code % 2 ? ENOSYS : EPERM);
+}
+
+static int make(struct filter *filter, uint32_t denied_calls)
+{
+	bool is_native = denied_calls & (UINT32_C(1) << CALLS_FOREIGN);
+	const struct sock_filter *list =
+		is_native ? supervisor_service_filter : supervisor_service_foreign_filter;
+	size_t count = is_native ? ARRAY_COUNT(supervisor_service_filter)
+				 : ARRAY_COUNT(supervisor_service_foreign_filter);
+
+	*filter = (struct filter){denied_calls, {ARRAY_COUNT(allow), allow}};
+	if (denied_calls == 0)
+		return 0;
+	struct sock_filter *code = malloc(count * sizeof(*code));
+	if (!code)
+		return -ENOMEM;
+	memcpy(code, list, count * sizeof(*code));
+	for (size_t i = 0; i < count; i++) {
+		if (code[i].code == (BPF_RET | BPF_K))
+			code[i].k = settle(code[i].k, denied_calls);
+	}
+	filter->program = (struct sock_fprog){(unsigned short)count, code};
+	return 0;
+}
+
+/* The index of the filter for that set, which is made where there was none, or -errno. */
+static int find_or_make(struct filters *filters, uint32_t denied_calls)
+{
+	for (size_t i = 0; i < filters->count; i++) {
+		if (filters->items[i].denied_calls == denied_calls)
+			return (int)i;
+	}
+	void *items = realloc(filters->items, (filters->count + 1) * sizeof(*filters->items));
+	if (!items)
+		return -ENOMEM;
+	filters->items = items;
+	int r = make(&filters->items[filters->count], denied_calls);
+	return r < 0 ? r : (int)filters->count++;
+}
+
+int filter_init(const struct plan *plan, struct filters **ret_filters)
+{
+	uint32_t n_units = plan_unit_count(plan);
+	struct filters *filters = calloc(1, sizeof(*filters));
+
+	if (!filters || !(filters->of_unit = calloc(n_units + 1, sizeof(*filters->of_unit))))
+		return -ENOMEM;
+	int r = find_or_make(filters, 0);
+	for (uint32_t i = 0; r >= 0 && i < n_units; i++) {
+		r = find_or_make(filters, plan_unit(plan, i)->denied_calls);
+		filters->of_unit[i] = (uint32_t)r;
+	}
+	if (r >= 0)
+		*ret_filters = filters;
+	return r < 0 ? r : 0;
+}
+
+const struct sock_fprog *filter_of(const struct filters *filters, uint32_t unit, bool is_held)
+{
+	return &filters->items[is_held ? filters->of_unit[unit] : 0].program;
+}
