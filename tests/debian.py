@@ -44,6 +44,8 @@ FOLDERS = (("/var/lib/redis", "redis", "redis", 0o750), ("/var/log/redis", "redi
 COPIES = (("/usr/lib/php/8.2/php.ini-production", "/etc/php/8.2/fpm/php.ini"),
           ("/usr/share/memcached/memcached.conf.default", "/etc/memcached.conf"),
           ("/usr/share/chrony/chrony.conf", "/etc/chrony/chrony.conf"))
+STRICT_FOLDER = "/etc/holdfast/strict"  # with UnitPath=: the strict sandbox for Debian's units
+STRICT = ("nginx", "php8.2-fpm", "redis-server", "postgresql@15-main")
 SLOW_BYTES = 48 << 10  # more than what nginx sends in its first second at 32k
 # What a user of these packages writes into the image.
 FILES = {
@@ -57,7 +59,24 @@ FILES = {
     "/srv/slow": "x" * SLOW_BYTES,
     "/srv/index.php": "<?php echo 'hello from ' . PHP_SAPI;\n",
     "/srv/server.js":
-        "const server = require('http').createServer((_, r) => r.end('hello from node\\n'));\n"
+        "const { Worker, isMainThread, parentPort, workerData } = require('worker_threads');\n"
+        "const fs = require('fs'), crypto = require('crypto');\n"
+        "if (!isMainThread) {\n"
+        "  parentPort.postMessage(crypto.createHash('sha256').update(workerData).digest('hex'));\n"
+        "  return;\n}\n"
+        "// What a server does: threads, files, the pool, sockets, compiled code.\n"
+        "const work = async () => {\n"
+        "  const one = (data) => new Promise((done, failed) => new Worker(__filename, "
+        "{ workerData: data }).on('message', done).on('error', failed));\n"
+        "  const text = await fs.promises.readFile('/srv/hello');\n"
+        "  const sums = await Promise.all([one(text), one(text), one(text)]);\n"
+        "  const key = await new Promise((done, failed) => crypto.pbkdf2('a', 'b', 1000, 16, "
+        "'sha256', (e, k) => e ? failed(e) : done(k)));\n"
+        "  let hot = 0; for (let i = 0; i < 1e6; i++) hot = (hot + i * i) % 65521;\n"
+        "  return JSON.stringify({ sums, key: key.toString('hex'), hot });\n};\n"
+        "const server = require('http').createServer((q, r) => q.url === '/work'\n"
+        "  ? work().then((t) => r.end(t), (e) => { r.statusCode = 500; r.end(String(e)); })\n"
+        "  : r.end('hello from node\\n'));\n"
         "server.listen(3000, '127.0.0.1', () => console.log('listening'));\n"
         "process.on('SIGTERM', () => server.close(() => console.log('bye')));\n",
     "/etc/holdfast/units/node.service":
@@ -72,6 +91,11 @@ FILES = {
     # The clock is the machine's that runs the tests: it is not to be touched (-x).
     "/etc/default/chrony": "DAEMON_OPTS=\"-F 1 -x\"\n",
     "/etc/mosquitto/conf.d/tests.conf": "listener 1883 127.0.0.1\nallow_anonymous true\n",
+    "/srv/work.php": "<?php $f = tempnam('/tmp', 'w'); file_put_contents($f, 'kept');\n"
+                     "$s = stream_socket_client('tcp://127.0.0.1:6379'); fwrite($s, \"PING\\r\\n\");\n"
+                     "echo hash('sha256', 'x'), ' ', file_get_contents($f), ' ', trim(fgets($s));\n",
+    **{f"{STRICT_FOLDER}/{name}.service.d/strict.conf": "[X-Holdfast]\nSandbox=strict\n"
+       for name in STRICT},
 }
 
 
