@@ -42,7 +42,7 @@ holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/proc.c lib/reference
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c $(LIB_LOCK) lib/scan.c lib/scrub.c \
                              $(LIB_FINGER) $(LIB_CORE) $(LIB_SHARED)
-holdfast-health_SRCS      := $(wildcard health/*.c) lib/ring.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
+holdfast-health_SRCS      := $(wildcard health/*.c) lib/protection.c lib/ring.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
 holdfast-gate_SRCS        := $(wildcard gate/*.c) lib/mountinfo.c lib/proc.c $(LIB_LOCK) $(LIB_CORE) $(LIB_SHARED)
 SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secrets/source.c \
                              secrets/certificate.c secrets/hide.c lib/secretfile.c lib/secretrequest.c lib/secretreport.c \
@@ -59,7 +59,7 @@ holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick
                              secrets/vaultread.c secrets/vaultref.c secrets/vaultwrap.c \
                              secrets/vaultaws.c $(SECRETS)
 holdfast-secrets-remote_LIBS := -lcurl -lssl -lcrypto -lcjson
-holdfastctl_SRCS          := $(wildcard ctl/*.c) $(LIB_LOCK) lib/proc.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
+holdfastctl_SRCS          := $(wildcard ctl/*.c) $(LIB_LOCK) lib/proc.c lib/protection.c lib/ring.c lib/scan.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oci.c tools/lint.c \
                              tools/lint_files.c tools/lint_secrets.c lib/reference.c lib/resolvconf.c lib/signals.c \
                              lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)

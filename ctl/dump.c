@@ -20,6 +20,7 @@
 #include "ctl/verbs.h"
 #include "ctl/secrets.h"
 #include "ctl/view.h"
+#include "lib/protection.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
@@ -195,19 +196,28 @@ void dump_config(const struct instance *instance)
 
 void dump_protections(const struct instance *instance, bool is_digest)
 {
-	const struct plan *plan = &instance->plan;
+	struct protection_list list = {.plan = &instance->plan, .gate = instance->gate};
+	struct protection protection;
 
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
-		const struct plan_protection *protection = plan_protection(plan, i);
-		if (is_digest && protection->level == PROTECTION_FULL)
+	while (protection_next(&list, &protection)) {
+		if (is_digest && protection.level == PROTECTION_FULL)
 			continue;
 		struct strbuf *line = dump_begin("protection");
-		json_add_string(line, "name", plan_string(plan, protection->name));
-		json_add_string(line, "level", protection_level_names[protection->level]);
-		json_add_string(line, "rung", plan_string(plan, protection->rung));
-		json_add_string(line, "why", plan_string(plan, protection->why));
+		json_add_string(line, "name", protection.name);
+		json_add_string(line, "level", protection_level_names[protection.level]);
+		json_add_string(line, "rung", protection.rung);
+		json_add_string(line, "why", protection.why);
 		dump_end(line);
 	}
+}
+
+void dump_gate(const struct instance *instance, bool is_digest)
+{
+	if (!instance->gate || (is_digest && gateboard_read_refusal(instance->gate).wall_us == 0))
+		return;
+	struct strbuf *line = dump_begin("gate");
+	view_gate(instance, line);
+	dump_end(line);
 }
 
 static void add_relation(const struct instance *instance, const struct view *view,
@@ -407,6 +417,7 @@ static void dump_all(const struct instance *instance, uint64_t since_wall_us)
 	dump_image(instance);
 	dump_config(instance);
 	dump_protections(instance, false);
+	dump_gate(instance, false);
 	dump_units(instance, false);
 	dump_secrets(instance);
 	dump_log(instance, since_wall_us, UINT64_MAX);
@@ -436,6 +447,7 @@ static void dump_digest(const struct instance *instance, const struct dump_optio
 		output_limit(4096);
 		dump_image(instance);
 		dump_protections(instance, true);
+		dump_gate(instance, true);
 		output_limit(8192);
 		dump_units(instance, true);
 		output_limit(20480);

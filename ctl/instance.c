@@ -55,6 +55,14 @@ int instance_map(int plan_fd, int board_fd, int ring_fd, struct instance *instan
 	return 0;
 }
 
+void instance_map_gate(int gate_fd, struct instance *instance)
+{
+	struct gateboard *gate;
+
+	if (gate_fd >= 0 && gateboard_map(gate_fd, false, &gate) == 0)
+		instance->gate = gate;
+}
+
 static int open_directory(const char *directory, struct instance *instance)
 {
 	CLEANUP(fd_closep) int dirfd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -64,10 +72,12 @@ static int open_directory(const char *directory, struct instance *instance)
 	CLEANUP(fd_closep) int plan_fd = open_file(dirfd, "plan");
 	CLEANUP(fd_closep) int board_fd = open_file(dirfd, "board");
 	CLEANUP(fd_closep) int ring_fd = open_file(dirfd, "ring");
+	CLEANUP(fd_closep) int gate_fd = open_file(dirfd, "gate");
 	if (plan_fd < 0)
 		return plan_fd;
 	if (board_fd < 0)
 		return board_fd;
+	instance_map_gate(gate_fd, instance);
 	(void)str_copy(instance->directory, sizeof(instance->directory), directory);
 	return instance_map(plan_fd, board_fd, ring_fd, instance);
 }
@@ -99,6 +109,7 @@ static int open_store(struct instance *instance)
 	int board_fd = store_find(store, STORE_BOARD_PUBLIC, 0);
 	if (plan_fd < 0 || board_fd < 0)
 		return -ENOENT;
+	instance_map_gate(store_find(store, STORE_GATE_PUBLIC, 0), instance);
 	return instance_map(plan_fd, board_fd, store_find(store, STORE_RING_PUBLIC, 0), instance);
 }
 

@@ -13,6 +13,7 @@
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/json.h"
+#include "lib/protection.h"
 
 enum column {
 	COLUMN_UNIT,
@@ -164,21 +165,41 @@ static void print_protections(const struct instance *instance)
 		[PROTECTION_REDUCED] = "in part",
 		[PROTECTION_NONE] = "NOT ENFORCED",
 	};
-	const struct plan *plan = &instance->plan;
+	struct protection_list list = {.plan = &instance->plan, .gate = instance->gate};
+	struct protection protection;
 
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
-		const struct plan_protection *protection = plan_protection(plan, i);
-		const char *why = plan_string(plan, protection->why);
-		if (i == 0) {
-			strbuf_adds(output_line(), "");
-			output_end();
-		}
+	strbuf_adds(output_line(), "");
+	output_end();
+	while (protection_next(&list, &protection)) {
 		struct strbuf *line = output_line();
-		strbuf_addf(line, "%-20s  %-12s  %s%s%s", plan_string(plan, protection->name),
-			    words[protection->level], plan_string(plan, protection->rung),
-			    *why ? ": " : "", why);
+		strbuf_addf(line, "%-20s  %-12s  %s%s%s", protection.name, words[protection.level],
+			    protection.rung, *protection.why ? ": " : "", protection.why);
 		output_end();
 	}
+}
+
+/* Nothing where nobody was refused. */
+static void print_gate(const struct instance *instance)
+{
+	struct gate_refusal last;
+	struct strbuf *line;
+
+	if (!instance->gate)
+		return;
+	last = gateboard_read_refusal(instance->gate);
+	if (last.wall_us == 0)
+		return;
+	line = output_line();
+	strbuf_adds(line, "\nRefused from outside:");
+	for (enum gate_counter i = 0; i < GATE_COUNTER_COUNT; i++)
+		strbuf_addf(line, "%s %llu %s", i == 0 ? "" : ",",
+			    (unsigned long long)gateboard_count(instance->gate, i),
+			    gate_counter_names[i]);
+	strbuf_adds(line, "; the last one at ");
+	clock_format(line, last.wall_us);
+	strbuf_addf(line, ", pid %d, uid %u: ", last.pid, last.uid);
+	json_printable(line, last.exe, strlen(last.exe));
+	output_end();
 }
 
 static void json_unit(const struct instance *instance, const struct view *view, struct strbuf *line)
@@ -249,21 +270,23 @@ static void each_secret(const struct instance *instance, const struct selection 
 
 static void json_tail(const struct instance *instance, const struct selection *selection)
 {
-	const struct plan *plan = &instance->plan;
+	struct protection_list list = {.plan = &instance->plan, .gate = instance->gate};
+	struct protection protection;
 	struct strbuf *line = output_line();
 
 	strbuf_adds(line, "],\"protections\":[");
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
-		const struct plan_protection *protection = plan_protection(plan, i);
+	while (protection_next(&list, &protection)) {
 		json_comma(line);
 		json_object_begin(line);
-		json_add_string(line, "name", plan_string(plan, protection->name));
-		json_add_string(line, "level", protection_level_names[protection->level]);
-		json_add_string(line, "rung", plan_string(plan, protection->rung));
-		json_add_string(line, "why", plan_string(plan, protection->why));
+		json_add_string(line, "name", protection.name);
+		json_add_string(line, "level", protection_level_names[protection.level]);
+		json_add_string(line, "rung", protection.rung);
+		json_add_string(line, "why", protection.why);
 		json_object_end(line);
 	}
-	strbuf_adds(line, "],\"secrets\":[");
+	strbuf_addc(line, ']');
+	view_gate(instance, line);
+	strbuf_adds(line, ",\"secrets\":[");
 	output_end();
 	each_secret(instance, selection, secrets_json);
 	line = output_line();
@@ -320,6 +343,7 @@ static int print(const struct instance *instance, const struct selection *select
 		print_table(selection->count);
 		print_instance(instance);
 		print_protections(instance);
+		print_gate(instance);
 		each_secret(instance, selection, secrets_print);
 	}
 	return output_flush() < 0 ? CTL_BAD_OUTPUT : status;

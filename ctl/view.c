@@ -288,3 +288,29 @@ void view_duration(struct strbuf *buf, uint64_t us)
 	else
 		strbuf_addf(buf, "%llums", (unsigned long long)(us / USEC_PER_MSEC));
 }
+
+static void add_last(const struct gate_refusal *last, struct strbuf *line)
+{
+	json_key(line, "last");
+	json_object_begin(line);
+	json_add_time(line, "time", last->wall_us);
+	json_add_string(line, "outcome", gate_counter_names[last->counter]);
+	json_add_i64(line, "pid", last->pid);
+	json_add_u64(line, "uid", last->uid);
+	json_add_string(line, "exe", last->exe);
+	json_object_end(line);
+}
+
+void view_gate(const struct instance *instance, struct strbuf *line)
+{
+	if (!instance->gate)
+		return;
+	struct gate_refusal last = gateboard_read_refusal(instance->gate);
+	json_key(line, "gate");
+	json_object_begin(line);
+	for (enum gate_counter i = 0; i < GATE_COUNTER_COUNT; i++)
+		json_add_u64(line, gate_counter_names[i], gateboard_count(instance->gate, i));
+	if (last.wall_us != 0)
+		add_last(&last, line);
+	json_object_end(line);
+}

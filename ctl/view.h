@@ -48,3 +48,6 @@ void view_bytes(struct strbuf *buf, uint64_t bytes);
 void view_duration(struct strbuf *buf, uint64_t us);
 
 const char *view_phase(const struct board_manager *manager);
+
+/* "gate":{…}: how often it refused somebody, and whom last; nothing where there is no record of it. */
+void view_gate(const struct instance *instance, struct strbuf *line);

@@ -23,4 +23,5 @@ struct gate {
 	struct gateboard *record; /* ours to write */
 	int proc_fd;		  /* /proc */
 	bool is_lenient;	  /* Shells=warn: report, do not refuse */
+	bool are_units_marked; /* all of them: each of their processes has a filter more than PID 1 */
 };

@@ -7,13 +7,22 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include <linux/capability.h>
+
+#include "gate/detect.h"
 #include "gate/gate.h"
+#include "gen/gate/filter.h"
 #include "lib/cleanup.h"
+#include "lib/clock.h"
 #include "lib/event.h"
+#include "lib/sandbox.h"
+#include "lib/sys.h"
 
 #define EXIT_USAGE    64
 #define EXIT_INTERNAL 70
@@ -51,8 +60,65 @@ static int map_all(void)
 	return 0;
 }
 
+/*
+ * What it keeps: CAP_KILL, and what it takes to look which file a process executes, which is
+ * CAP_SYS_PTRACE or, where there is none, whatever that process may have, so all that we have. What
+ * those are good for is bounded by the filter, in which nothing changes anything but by a signal.
+ */
+static uint64_t capabilities_kept(void)
+{
+	const uint64_t least = UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SYS_PTRACE;
+	struct sys_capabilities sets;
+
+	if (sys_capget(&sets) < 0)
+		return least;
+	return sets.permitted & (UINT64_C(1) << CAP_SYS_PTRACE) ? least : sets.permitted;
+}
+
+static int lock_in(void)
+{
+	const struct sandbox sandbox = {
+		.uid = UINT32_MAX,
+		.capabilities = capabilities_kept(),
+		.death_signal = SIGKILL,
+		SANDBOX_FILTER(gate_filter),
+	};
+	char means[160];
+	struct strbuf buf;
+	int had = sandbox_enter(&sandbox);
+
+	if (had < 0)
+		return fail("its own sandbox", had);
+	strbuf_init(&buf, means, sizeof(means));
+	/* It stays who it is, and reads /proc. */
+	sandbox_describe(&buf, had | SANDBOX_IDS | SANDBOX_NO_FILES);
+	event_with_string("sandbox", means);
+	event_emit(EVENT_INFO, "gate-started", NULL, "watching who comes in");
+	return 0;
+}
+
+static int watch(struct detect *detect)
+{
+	for (;;) {
+		struct pollfd fds[DETECT_TRIGGERS];
+		struct timespec timeout;
+		uint64_t now_us = clock_now_us();
+		uint64_t left_us = detect->next_us > now_us ? detect->next_us - now_us : 0;
+
+		for (enum detect_trigger i = 0; i < DETECT_TRIGGERS; i++)
+			fds[i] = (struct pollfd){.fd = detect_wait_fd(detect, i), .events = POLLIN};
+		timeout.tv_sec = (time_t)(left_us / USEC_PER_SEC);
+		timeout.tv_nsec = (long)(left_us % USEC_PER_SEC) * 1000;
+		(void)ppoll(fds, DETECT_TRIGGERS,
+			    detect->next_us == USEC_INFINITY ? NULL : &timeout, NULL);
+		if (!detect_turn(detect))
+			return GATE_EXIT_UNSAFE;
+	}
+}
+
 int main(void)
 {
+	static struct detect detect;
 	sigset_t none;
 
 	event_init("holdfast-gate", EVENT_FOR_LOG);
@@ -65,8 +131,10 @@ int main(void)
 	int r = map_all();
 	if (r != 0)
 		return r;
-	for (int half = 0; half < GATE_HALF_COUNT; half++)
-		gateboard_write_rung(gate.record, half, PROTECTION_NONE, "none",
-				     "this version of holdfast-gate has no means");
-	return GATE_EXIT_NO_DUTY;
+	gateboard_write_rung(gate.record, GATE_EXEC, PROTECTION_NONE, "none",
+			     "this version of holdfast-gate has no means");
+	if (!detect_open(&detect, &gate))
+		return GATE_EXIT_NO_DUTY;
+	r = lock_in();
+	return r != 0 ? r : watch(&detect);
 }

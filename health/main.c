@@ -62,6 +62,9 @@ static int map_all(const struct store_table *store)
 		return fail("the journal", r);
 	snapshot->journal = journal;
 	snapshot->ring_fd = store_find(store, STORE_RING_PUBLIC, 0);
+	struct gateboard *record;
+	if (gateboard_map(store_find(store, STORE_GATE_PUBLIC, 0), false, &record) == 0)
+		snapshot->gate = record;
 	server.live = (struct live){
 		.ask_init_fd = store_find(store, STORE_EVENT_ASK_INIT, 0),
 		.ask_supervisor_fd = store_find(store, STORE_EVENT_ASK_SUPERVISOR, 0),

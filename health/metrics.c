@@ -219,12 +219,13 @@ static void phase(struct snapshot *snapshot, const char *name, struct strbuf *bu
 }
 
 /* The same series twice would spoil the whole scrape. */
-static bool is_told_before(const struct plan *plan, uint32_t i)
+static bool is_told_before(struct protection_list list, uint32_t i, const char *name)
 {
-	const char *name = plan_string(plan, plan_protection(plan, i)->name);
+	struct protection earlier;
 
-	for (uint32_t k = 0; k < i; k++) {
-		if (str_equal(plan_string(plan, plan_protection(plan, k)->name), name))
+	list.next = 0;
+	while (list.next < i && protection_next(&list, &earlier)) {
+		if (str_equal(earlier.name, name))
 			return true;
 	}
 	return false;
@@ -237,17 +238,27 @@ static void protection(struct snapshot *snapshot, const char *name, struct strbu
 		[PROTECTION_REDUCED] = 1,
 		[PROTECTION_NONE] = 0,
 	};
-	const struct plan *plan = &snapshot->plan;
+	struct protection_list list = {.plan = &snapshot->plan, .gate = snapshot->gate};
+	struct protection p;
 
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
-		const struct plan_protection *p = plan_protection(plan, i);
-		if (is_told_before(plan, i))
+	while (protection_next(&list, &p)) {
+		if (is_told_before(list, list.next - 1, p.name))
 			continue;
 		series_begin(buf, name);
-		add_label(buf, "protection", plan_string(plan, p->name));
-		add_label(buf, "rung", plan_string(plan, p->rung));
+		add_label(buf, "protection", p.name);
+		add_label(buf, "rung", p.rung);
 		strbuf_addc(buf, '}');
-		add_u64(buf, values[p->level % PROTECTION_COUNT]);
+		add_u64(buf, values[p.level % PROTECTION_COUNT]);
+	}
+}
+
+static void refusals(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	for (enum gate_counter i = 0; snapshot->gate && i < GATE_COUNTER_COUNT; i++) {
+		series_begin(buf, name);
+		add_label(buf, "outcome", gate_counter_names[i]);
+		strbuf_addc(buf, '}');
+		add_u64(buf, gateboard_count(snapshot->gate, i));
 	}
 }
 
@@ -349,6 +360,9 @@ static const struct family {
 	{"holdfast_protection_level", "gauge",
 	 "How far a promise is kept here: 2 in full, 1 by a lesser means, 0 not at all.",
 	 protection},
+	{"holdfast_gate_refusals_total", "counter",
+	 "Who came from outside: executions denied, processes killed, only reported, or out of reach.",
+	 refusals},
 	{"holdfast_process_deaths_total", "counter",
 	 "Unexpected ends of holdfast's own processes since boot.", deaths},
 	{"holdfast_journal_lag_entries", "gauge",
@@ -397,7 +411,8 @@ size_t metrics_bound(const struct snapshot *snapshot)
 		bound += 160 + 2 * strlen(plan_string(plan, p->name)) +
 			 2 * strlen(plan_string(plan, p->rung));
 	}
-	return bound;
+	return bound + GATE_HALF_COUNT * (160 + 2 * (GATE_RUNG_MAX + 64)) +
+	       GATE_COUNTER_COUNT * 160;
 }
 
 /* A family without samples is left out, its HELP included. */

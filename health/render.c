@@ -30,7 +30,8 @@ size_t render_health_bound(const struct snapshot *snapshot)
 			 json_bound(plan_string(plan, protection->rung)) +
 			 json_bound(plan_string(plan, protection->why));
 	}
-	return bound;
+	return bound +
+	       GATE_HALF_COUNT * (CHECK_FIXED + JSON_FACTOR * (GATE_RUNG_MAX + GATE_WHY_MAX + 64));
 }
 
 /* "name:measure":[{…: the key, and the element up to its status */
@@ -118,13 +119,17 @@ static void add_secrets(const struct snapshot *snapshot, uint32_t i, struct strb
 	check_end(buf, status, why ? why : "");
 }
 
-static void add_protection(const struct plan *plan, const struct plan_protection *protection,
-			   struct strbuf *buf)
+static void add_protections(const struct snapshot *snapshot, struct strbuf *buf)
 {
-	check_begin(buf, plan_string(plan, protection->name), "protection");
-	json_add_string(buf, "componentType", "system");
-	json_add_string(buf, "observedValue", plan_string(plan, protection->rung));
-	check_end(buf, snapshot_judge_protection(protection), plan_string(plan, protection->why));
+	struct protection_list list = snapshot_protections(snapshot);
+	struct protection protection;
+
+	while (protection_next(&list, &protection)) {
+		check_begin(buf, protection.name, "protection");
+		json_add_string(buf, "componentType", "system");
+		json_add_string(buf, "observedValue", protection.rung);
+		check_end(buf, snapshot_judge_protection(snapshot, &protection), protection.why);
+	}
 }
 
 static void add_log(struct snapshot *snapshot, struct strbuf *buf)
@@ -156,8 +161,7 @@ static void add_checks(struct snapshot *snapshot, struct strbuf *buf)
 		if (plan_unit(plan, i)->secrets.count > 0)
 			add_secrets(snapshot, i, buf);
 	}
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++)
-		add_protection(plan, plan_protection(plan, i), buf);
+	add_protections(snapshot, buf);
 	add_log(snapshot, buf);
 	json_object_end(buf);
 }

@@ -61,9 +61,29 @@ enum health_status snapshot_judge(const struct board_manager *manager, const str
 	return state->state == UNIT_FAILED ? HEALTH_WARN : HEALTH_PASS;
 }
 
-enum health_status snapshot_judge_protection(const struct plan_protection *protection)
+static bool has_gate_means(const struct gateboard *gate)
 {
-	return protection->level == PROTECTION_NONE ? HEALTH_WARN : HEALTH_PASS;
+	for (enum gate_half half = 0; half < GATE_HALF_COUNT; half++) {
+		if (gateboard_read_rung(gate, half).level != PROTECTION_NONE)
+			return true;
+	}
+	return false;
+}
+
+enum health_status snapshot_judge_protection(const struct snapshot *snapshot,
+					     const struct protection *protection)
+{
+	if (protection->level != PROTECTION_NONE)
+		return HEALTH_PASS;
+	return protection->is_of_gate && has_gate_means(snapshot->gate) ? HEALTH_PASS : HEALTH_WARN;
+}
+
+struct protection_list snapshot_protections(const struct snapshot *snapshot)
+{
+	bool has_gate = snapshot->plan.header->flags & PLAN_IS_PID1;
+
+	return (struct protection_list){.plan = &snapshot->plan,
+					.gate = has_gate ? snapshot->gate : NULL};
 }
 
 static enum health_status judge_log(struct snapshot *snapshot)
@@ -109,6 +129,15 @@ static void raise_status(struct verdict *verdict, enum health_status status)
 		verdict->status = status;
 }
 
+static void judge_protections(const struct snapshot *snapshot, struct verdict *verdict)
+{
+	struct protection_list list = snapshot_protections(snapshot);
+	struct protection protection;
+
+	while (protection_next(&list, &protection))
+		raise_status(verdict, snapshot_judge_protection(snapshot, &protection));
+}
+
 static void judge_units(const struct snapshot *snapshot, const struct board_manager *manager,
 			struct verdict *verdict)
 {
@@ -138,9 +167,7 @@ static struct verdict judge(struct snapshot *snapshot, uint64_t changes)
 	};
 
 	judge_units(snapshot, &manager, &verdict);
-	for (uint32_t i = 0; i < plan_section_count(&snapshot->plan, PLAN_PROTECTIONS); i++)
-		raise_status(&verdict,
-			     snapshot_judge_protection(plan_protection(&snapshot->plan, i)));
+	judge_protections(snapshot, &verdict);
 	if (!verdict.is_started || verdict.is_stopping || !verdict.are_units_up)
 		verdict.status = HEALTH_FAIL;
 	return verdict;
@@ -194,6 +221,7 @@ struct snapshot_key snapshot_key(struct snapshot *snapshot)
 		.journal_head =
 			atomic_load_explicit(&snapshot->journal->head, memory_order_acquire),
 		.deaths = snapshot_deaths(snapshot),
+		.refusals = snapshot->gate ? gateboard_changes(snapshot->gate) : 0,
 		.hour = this_hour(),
 	};
 

@@ -9,6 +9,7 @@
 #include "lib/board.h"
 #include "lib/journal.h"
 #include "lib/plan.h"
+#include "lib/protection.h"
 #include "lib/ring.h"
 
 /* draft-inadarei-api-health-check's words. */
@@ -19,8 +20,9 @@ struct snapshot {
 	struct plan plan;
 	struct board board;
 	const struct journal *journal;
-	int ring_fd;	  /* -EBADF: the ring cannot be read here */
-	struct ring ring; /* header NULL until log has made it */
+	const struct gateboard *gate; /* NULL: there is none */
+	int ring_fd;		      /* -EBADF: the ring cannot be read here */
+	struct ring ring;	      /* header NULL until log has made it */
 	struct verdict {
 		bool is_valid;
 		uint64_t changes, hour; /* of the board and of time that this is the verdict on */
@@ -32,7 +34,8 @@ struct snapshot {
 /* When any of it differs, an answer that was rendered before is out of date. */
 struct snapshot_key {
 	uint64_t changes, journal_head, deaths;
-	uint64_t hour; /* certificates end without a change of the board */
+	uint64_t refusals; /* by the gate, and what it said of its means */
+	uint64_t hour;	   /* certificates end without a change of the board */
 	uint64_t log_seq, log_emitted, log_dropped;
 };
 
@@ -49,8 +52,13 @@ bool snapshot_counts(const struct plan_unit *unit);
 bool snapshot_is_up(const struct plan_unit *unit, const struct board_unit *state);
 enum health_status snapshot_judge(const struct board_manager *manager, const struct plan_unit *unit,
 				  const struct board_unit *state);
-/* A protection that is not had at all is a warning; a lower rung is only told. */
-enum health_status snapshot_judge_protection(const struct plan_protection *protection);
+/* A protection that is not had at all is a warning; a lower rung is only told. Of the gate's two halves
+ * one does where the other has no means. */
+enum health_status snapshot_judge_protection(const struct snapshot *snapshot,
+					     const struct protection *protection);
+
+/* All that are to be told of here: below a subreaper nothing of the gate's can be. */
+struct protection_list snapshot_protections(const struct snapshot *snapshot);
 
 /* The secrets of a unit that has some: a warning when its values are older than what is known, could
  * not be looked at, or hold a certificate that ends within a week. Never a failure. */

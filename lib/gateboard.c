@@ -108,7 +108,7 @@ int gateboard_format(int fd, const char *why)
 		mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (board == MAP_FAILED)
 		return -errno;
-	for (int half = 0; half < GATE_HALF_COUNT; half++)
+	for (enum gate_half half = 0; half < GATE_HALF_COUNT; half++)
 		gateboard_write_rung(board, half, PROTECTION_NONE, "none", why);
 	board->version = GATEBOARD_VERSION;
 	board->magic = GATEBOARD_MAGIC;
@@ -140,4 +140,13 @@ int gateboard_map(int fd, bool is_writable, struct gateboard **ret_board)
 uint64_t gateboard_count(const struct gateboard *board, enum gate_counter counter)
 {
 	return atomic_load_explicit(&board->counters[counter], memory_order_relaxed);
+}
+
+uint64_t gateboard_changes(const struct gateboard *board)
+{
+	uint64_t sum = atomic_load_explicit(&board->last.n_writes, memory_order_relaxed);
+
+	for (enum gate_half half = 0; half < GATE_HALF_COUNT; half++)
+		sum += atomic_load_explicit(&board->rungs[half].n_writes, memory_order_relaxed);
+	return sum;
 }

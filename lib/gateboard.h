@@ -86,4 +86,6 @@ void gateboard_write_refusal(struct gateboard *board, const struct gate_refusal 
 /* Copies whose texts end and whose numbers are in range, whatever stands there. */
 struct gate_rung gateboard_read_rung(const struct gateboard *board, enum gate_half half);
 struct gate_refusal gateboard_read_refusal(const struct gateboard *board);
+/* Grows with every write. */
+uint64_t gateboard_changes(const struct gateboard *board);
 uint64_t gateboard_count(const struct gateboard *board, enum gate_counter counter);

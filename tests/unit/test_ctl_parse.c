@@ -1,4 +1,4 @@
-/* TESTS: ctl/time.c ctl/url.c ctl/process.c lib/proc.c ctl/view.c lib/plan.c lib/board.c lib/str.c lib/json.c lib/clock.c lib/io.c lib/fd.c lib/sys.c */
+/* TESTS: ctl/time.c ctl/url.c ctl/process.c lib/proc.c ctl/view.c lib/plan.c lib/board.c lib/str.c lib/json.c lib/clock.c lib/io.c lib/fd.c lib/sys.c lib/protection.c lib/gateboard.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

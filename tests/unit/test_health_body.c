@@ -1,4 +1,4 @@
-/* TESTS: health/render.c health/metrics.c health/snapshot.c health/document.c health/http.c lib/board.c lib/journal.c lib/plan.c lib/ring.c lib/json.c lib/str.c lib/clock.c lib/fd.c lib/store.c lib/sys.c */
+/* TESTS: health/render.c health/metrics.c health/snapshot.c health/document.c health/http.c lib/board.c lib/journal.c lib/plan.c lib/ring.c lib/json.c lib/str.c lib/clock.c lib/fd.c lib/store.c lib/sys.c lib/protection.c lib/gateboard.c */
 #include "health/metrics.h"
 #include "health/render.h"
 

@@ -1,0 +1,57 @@
+#pragma once
+/*
+ * The detector: finds who got in, for where the exec gate cannot keep them out. It needs no privilege
+ * but to kill.
+ *
+ * An idle instance costs it nothing: it waits for somebody to open a namespace of ours, a program or the
+ * loader (inotify), and only then looks at the last pid that was given out, for as long as that moves.
+ * What is new there is judged once (judge.h), and killed when nobody here started it.
+ */
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gate/gate.h"
+#include "gate/judge.h"
+
+/* The means by which it wakes: those that say that somebody comes, and those that say that something
+ * was executed. The latter may be many, so they are only waited for while nothing moves. */
+enum detect_trigger { TRIGGER_ENTRY, TRIGGER_PROGRAM, DETECT_TRIGGERS };
+
+#define DETECT_YOUNG_MAX 64
+#define DETECT_SEEN_BITS 65536
+
+struct detect {
+	struct gate *gate;
+	struct judge judge;
+	int loadavg_fd;
+	int trigger_fds[DETECT_TRIGGERS]; /* inotify; negative: none to be had */
+	bool is_steady;			  /* there is none to wait for: it looks all the time */
+
+	/* Pids up to settled are judged or never became processes; those up to settling were given out
+	 * before settling_us; last was when we looked last. */
+	int32_t settled, settling, last;
+	uint64_t settling_us;
+	uint8_t seen[DETECT_SEEN_BITS / 8]; /* judged, beyond settled; by pid modulo its size */
+
+	struct detect_young {
+		int32_t pid;
+		bool is_executing;
+		uint64_t start_ticks, until_us;
+	} young[DETECT_YOUNG_MAX];
+	uint32_t n_young;
+
+	uint64_t hot_since_us, hot_until_us; /* somebody comes: it looks often */
+	uint64_t moving_until_us;	     /* something moved: it looks now and then */
+	uint64_t step_us;		     /* of those looks, the last */
+	bool is_hot;
+	uint64_t next_us; /* when that is; USEC_INFINITY: not before a trigger */
+};
+
+/* Takes what it needs, and says by which means it works. True when it has something to do here. */
+bool detect_open(struct detect *detect, struct gate *gate);
+
+/* What to wait for now, beside next_us: an fd that becomes readable, or negative for none. */
+int detect_wait_fd(const struct detect *detect, enum detect_trigger trigger);
+
+/* Looks: when it is time, or a trigger fired. False: somebody is inside whom it cannot kill. */
+bool detect_turn(struct detect *detect);

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""holdfast-gate's detector, in containers that podman runs as its users do: as root with the default
+capabilities, and as uid 1000 with nothing. Who comes from outside is killed within moments or ends the
+instance; what the instance's own services do, and holdfastctl, is let be."""
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+import podman
+
+PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
+            "holdfast-gate", "holdfast-secrets", "holdfastctl")
+CTL = "/usr/lib/holdfast/holdfastctl"
+LOADER = "/lib64/ld-linux-x86-64.so.2"
+IMAGE = "holdfast-gate-test"
+ROOT = ("--read-only",)
+RESTRICTED = ("--user", "1000:1000", "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+              "--read-only")
+# Long enough that it only comes out when nobody did anything, and then it is seen.
+SHELL = ("/usr/bin/sh", "-c", "sleep 3; echo GOT-IN")
+QUIET = "[Service]\nExecStart=/usr/bin/sleep 100000\n"
+_podman = None
+
+
+def copy_with_libraries(program, root):
+    """A dynamic program and what it is linked with, where they lie here."""
+    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    for path in [program] + [w for w in listed.split() if w.startswith("/")]:
+        os.makedirs(os.path.dirname(f"{root}{path}"), exist_ok=True)
+        shutil.copy(os.path.realpath(path), f"{root}{path}")
+
+
+def setUpModule():
+    """An image that has what no image should: a shell, a loader, and dash to load."""
+    global _podman
+    if not harness.is_root():
+        raise unittest.SkipTest("podman has its own storage and mounts only as root")
+    _podman = podman.Podman()
+    unittest.addModuleCleanup(_podman.close)
+    context = f"{_podman.dir}/image"
+    shutil.copytree(f"{harness.ROOT}/images/container", context)
+    os.makedirs(f"{context}/root/usr/bin")
+    os.mkdir(f"{context}/holdfast")
+    for name in PROGRAMS:
+        shutil.copy(f"{harness.BIN}/{name}", f"{context}/holdfast/{name}")
+    shutil.copy("/bin/busybox", f"{context}/root/usr/bin/busybox")
+    for name in ("sh", "sleep", "setsid"):
+        os.symlink("busybox", f"{context}/root/usr/bin/{name}")
+    copy_with_libraries("/bin/dash", f"{context}/root")
+    _podman.build(IMAGE, context)
+
+
+class GateCase(harness.Case):
+    options = ROOT
+
+    def instance(self, units=None, conf="", options=()):
+        folder = os.path.join(self.dir, f"etc{_podman.n_containers}")
+        os.makedirs(f"{folder}/units")
+        units = units or {"quiet.service": QUIET}
+        for name, text in units.items():
+            with open(f"{folder}/units/{name}", "w", encoding="utf-8") as f:
+                f.write(text)
+        with open(f"{folder}/holdfast.conf", "w", encoding="utf-8") as f:
+            f.write(f"[Holdfast]\nUnits={' '.join(sorted(units))}\n{conf}\n[Health]\nListen=:9180\n")
+        container = _podman.run(IMAGE, options=(*self.options, *options, "--volume",
+                                                f"{folder}:/etc/holdfast:ro"))
+        self.addCleanup(container.remove)
+        container.wait_for("gate-started").wait_for('"phase":"running"')
+        return container
+
+    def gate(self, container):
+        return harness.wait_until(lambda: harness.child_named(container.init, "holdfast-gate"),
+                                  "the gate runs")
+
+    def events(self, container, name):
+        return [line for line in container.lines() if line.get("event") == name]
+
+    def status(self, container):
+        code, out, err = container.exec(CTL, "status", "--json")
+        self.assertEqual(code, 0, out + err)
+        return json.loads(out)
+
+    def gated(self, container):
+        """The gate's counters and last refusal, as status has them."""
+        return self.status(container)["gate"]
+
+    def enter(self, container, *command, options=()):
+        """nsenter into the PID namespace alone, with programs of this machine."""
+        return subprocess.run(["nsenter", "-t", str(container.init), "-p", *options, *command],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=harness.DEADLINE, check=False)
+
+    def assert_refused(self, container, done, what):
+        code, out = done
+        self.assertNotEqual(code, 0, what)
+        self.assertNotIn("GOT-IN", out, what)
+        container.wait_for('"event":"intruder-killed"')
+
+
+class Outside(GateCase):
+    """Each attack of a default container."""
+
+    def test_exec(self):
+        container = self.instance()
+        for what, command, options in (
+                ("a shell", SHELL, ()),
+                ("a shell with stdin", SHELL, ("--interactive",)),
+                ("the loader", (LOADER, "/bin/dash", "-c", "/usr/bin/sleep 3; echo GOT-IN"), ()),
+                ("a shell named as ours", ("/usr/bin/sh", "-c", "exec -a holdfastctl sleep 3"), ())):
+            with self.subTest(what):
+                start = time.monotonic()
+                code, out, _ = container.exec(*command, options=options)
+                self.assert_refused(container, (code, out), what)
+                self.assertLess(time.monotonic() - start, 3, what)
+        self.assertEqual(self.gated(container)["killed"], len(self.events(container, "intruder-killed")))
+        self.assertEqual(container.stop(), 0)
+
+    def test_by_namespaces(self):
+        """With programs of the machine, which open nothing of the container's."""
+        container = self.instance()
+        done = self.enter(container, "/bin/sh", "-c", "sleep 3; echo GOT-IN")
+        self.assert_refused(container, (done.returncode, done.stdout), "nsenter -p")
+        done = self.enter(container, *SHELL, options=("-a",))
+        self.assert_refused(container, (done.returncode, done.stdout), "nsenter -a")
+        self.assertEqual(len(self.events(container, "intruder-killed")) >= 2, True)
+
+    def test_another_container_in_our_namespace(self):
+        container = self.instance()
+        done = _podman("run", "--rm", "--pid", f"container:{container.name}", "--entrypoint",
+                       "/usr/bin/sh", IMAGE, *SHELL[1:], check=False)
+        self.assert_refused(container, (done.returncode, done.stdout), "--pid container:")
+
+    def test_what_it_started_goes_with_it(self):
+        container = self.instance()
+        code, out, _ = container.exec("/usr/bin/sh", "-c", "sleep 4999 & sleep 4998 & sleep 3; echo GOT-IN")
+        self.assert_refused(container, (code, out), "its children")
+        harness.wait_until(lambda: not self.running(container, "499"), "none of them is left")
+
+    def running(self, container, argument):
+        found = []
+        for pid in harness.descendants(container.init):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    words = f.read().decode().split("\0")
+            except OSError:
+                continue
+            if any(w.startswith(argument) for w in words[1:]):
+                found.append(pid)
+        return found
+
+    def test_holdfastctl_is_let_in(self):
+        container = self.instance()
+        for _ in range(10):
+            self.assertEqual(self.status(container)["units"][0]["name"], "quiet.service")
+        self.assertTrue(container.healthcheck())
+        self.assertEqual(container.exec(CTL, "sleep", "1")[0], 0)
+        self.assertEqual(container.exec(CTL, "version", options=("--user", "1234"))[0], 0)
+        self.assertIn('"type":"dump"', container.exec(CTL, "dump")[1])
+        self.assertEqual(self.events(container, "intruder-killed"), [])
+
+    def test_what_services_leave_behind_lives(self):
+        leave = ("(setsid sleep 5001 &); (sleep 5002 &); (sh -c '(sleep 5003 &)' &); sleep 1; "
+                 "sleep 5004 & exec sleep 5000")
+        container = self.instance({"a.service": f'[Service]\nExecStart=/usr/bin/sh -c "{leave}"\n'})
+        harness.wait_until(lambda: len(self.running(container, "500")) == 5, "all five run")
+        os.kill(self.gate(container), signal.SIGKILL)  # its successor looks at all that runs
+        container.wait_for("daemon-died")
+        harness.wait_until(lambda: container.raw_log.count("gate-started") == 2, "its successor")
+        self.status(container)  # and it has looked since
+        self.assertEqual(len(self.running(container, "500")), 5)
+        self.assertEqual(self.events(container, "intruder-killed"), [])
+
+    def test_its_death_opens_nothing(self):
+        container = self.instance()
+        for _ in range(3):
+            gate = self.gate(container)
+            os.kill(gate, signal.SIGSTOP)
+            intruder = subprocess.Popen(["nsenter", "-t", str(container.init), "-p", "/bin/sh", "-c",
+                                         "sleep 30; echo GOT-IN"], stdout=subprocess.PIPE, text=True)
+            harness.wait_until(lambda: harness.children(intruder.pid), "it is in")
+            os.kill(gate, signal.SIGKILL)
+            out, _ = intruder.communicate(timeout=harness.DEADLINE)
+            self.assertEqual(out, "", container.raw_log)
+        self.assertEqual(container.stop(), 0)
+
+    def test_idle_it_never_wakes(self):
+        container = self.instance()
+        pid = self.gate(container)
+
+        def wakes():
+            with open(f"/proc/{pid}/status", encoding="ascii") as f:
+                return [l for l in f if "ctxt_switches" in l]
+        before = [None]
+
+        def is_still():
+            before.append(wakes())
+            return before[-1] == before[-2]
+        harness.wait_until(is_still, "it came to rest", step=1)
+        container.exec(CTL, "version")  # and after somebody came
+        harness.wait_until(is_still, "it came to rest again", step=2)
+
+    def test_warn(self):
+        container = self.instance(conf="Shells=warn")
+        code, out, _ = container.exec("/usr/bin/sh", "-c", "sleep 1; echo GOT-IN")
+        self.assertEqual((code, out), (0, "GOT-IN\n"))
+        container.wait_for('"event":"intruder-seen"')
+        self.assertEqual(self.events(container, "intruder-killed"), [])
+        self.assertGreater(self.gated(container)["reported"], 0)
+        rung = next(p for p in self.status(container)["protections"] if p["name"] == "intruders")
+        self.assertEqual((rung["rung"], rung["why"]), ("reported", "Shells=warn"))
+
+
+class Restricted(GateCase):
+    """Uid 1000: what is of this uid is killed; what is root's cannot be."""
+    options = RESTRICTED
+
+    def test_of_its_own_uid(self):
+        container = self.instance()
+        code, out, _ = container.exec(*SHELL)
+        self.assert_refused(container, (code, out), "exec")
+        self.assertTrue(container.healthcheck())
+        self.assertEqual(container.stop(), 0)
+
+    def test_root_ends_the_instance(self):
+        container = self.instance()
+        start = time.monotonic()
+        code, out, _ = container.exec("/usr/bin/sh", "-c", "sleep 20; echo GOT-IN", options=("--user", "0"))
+        self.assertNotIn("GOT-IN", out)
+        self.assertNotEqual(code, 0)
+        self.assertEqual(container.wait(), 70)
+        self.assertLess(time.monotonic() - start, 10)
+        self.assertIn("intruder-not-killed", container.raw_log)
+        self.assertIn("intruder-ends-instance", container.raw_log)
+
+
+if __name__ == "__main__":
+    harness.main()
