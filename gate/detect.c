@@ -125,11 +125,22 @@ static void say(struct gate *gate, enum protection_level level, const char *rung
 	gateboard_write_rung(gate->record, GATE_INTRUDERS, level, rung, why);
 }
 
+/* By what orphans are told apart, where they are not. */
+static void say_unmarked(struct gate *gate, bool has_counts)
+{
+	char why[GATE_WHY_MAX];
+
+	(void)snprintf(why, sizeof(why),
+		       "%s may leave processes behind that have no seccomp filter",
+		       gate->unmarked_unit == PLAN_NO_UNIT
+			       ? "a unit"
+			       : plan_unit_name(&gate->plan, gate->unmarked_unit));
+	say(gate, PROTECTION_REDUCED, "killed while they have a parent",
+	    has_counts ? why : "this kernel does not count seccomp filters (Linux 5.9 does)");
+}
+
 static void say_means(const struct detect *detect)
 {
-	static const char unmarked[] =
-		"units without the mark (Sandbox=) may leave processes behind, "
-		"so who hides among them is not seen";
 	struct gate *gate = detect->gate;
 
 	if (gate->is_lenient)
@@ -141,9 +152,7 @@ static void say_means(const struct detect *detect)
 		say(gate, PROTECTION_REDUCED, "killed within 100 ms",
 		    "no inotify is to be had here");
 	else if (!detect->judge.are_orphans_marked || !detect->judge.has_counts)
-		say(gate, PROTECTION_REDUCED, "killed",
-		    detect->judge.has_counts ? unmarked
-					     : "this kernel does not count seccomp filters (5.9)");
+		say_unmarked(gate, detect->judge.has_counts);
 	else
 		say(gate, PROTECTION_FULL, "killed", "");
 }
@@ -170,7 +179,7 @@ static int prepare_judge(struct detect *detect)
 		.visitor_dev = st.st_dev,
 		.visitor_ino = st.st_ino,
 		.capabilities = capabilities_seen(),
-		.are_orphans_marked = gate->are_units_marked,
+		.are_orphans_marked = gate->unmarked_unit == PLAN_NO_UNIT,
 	};
 	return judge_prepare(&detect->judge);
 }

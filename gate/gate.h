@@ -23,5 +23,6 @@ struct gate {
 	struct gateboard *record; /* ours to write */
 	int proc_fd;		  /* /proc */
 	bool is_lenient;	  /* Shells=warn: report, do not refuse */
-	bool are_units_marked; /* all of them: each of their processes has a filter more than PID 1 */
+	uint32_t unmarked_unit;	  /* the first whose processes may have no filter more than PID 1
+				     has; PLAN_NO_UNIT: there is none */
 };

@@ -36,6 +36,16 @@ static int fail(const char *what, int error)
 	return EXIT_INTERNAL;
 }
 
+static uint32_t find_unmarked(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
+		const struct plan_unit *unit = plan_unit(plan, i);
+		if (unit->kind == UNIT_SERVICE && !(unit->flags & UNIT_IS_MARKED))
+			return i;
+	}
+	return PLAN_NO_UNIT;
+}
+
 static int map_all(void)
 {
 	struct journal *journal;
@@ -55,6 +65,7 @@ static int map_all(void)
 	r = gateboard_map(store_find(gate.store, STORE_GATE, 0), true, &gate.record);
 	if (r < 0)
 		return fail("its own record", r);
+	gate.unmarked_unit = find_unmarked(&gate.plan);
 	gate.is_lenient = gate.plan.header->flags & PLAN_SHELLS_WARN;
 	gate.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return 0;

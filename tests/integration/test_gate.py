@@ -143,6 +143,18 @@ class Outside(GateCase):
         self.assert_refused(container, (code, out), "its children")
         harness.wait_until(lambda: not self.running(container, "499"), "none of them is left")
 
+    def test_who_loses_its_parent(self):
+        """What forks twice becomes PID 1's child, in a session of its own: that it lacks the filter tells."""
+        container = self.instance()
+        code = "import os, time; os.fork() and os._exit(0); os.setsid(); os.fork() and os._exit(0)\n"
+        for then in ("time.sleep(3); print('GOT-IN')",
+                     "os.execv('/bin/sh', ['sh', '-c', 'sleep 3; echo GOT-IN'])"):
+            with self.subTest(then):
+                before = container.raw_log.count("intruder-killed")
+                done = self.enter(container, sys.executable, "-c", code + then)
+                self.assertEqual(done.stdout, "")
+                self.assertGreater(container.raw_log.count("intruder-killed"), before)
+
     def running(self, container, argument):
         found = []
         for pid in harness.descendants(container.init):
@@ -165,17 +177,24 @@ class Outside(GateCase):
         self.assertIn('"type":"dump"', container.exec(CTL, "dump")[1])
         self.assertEqual(self.events(container, "intruder-killed"), [])
 
-    def test_what_services_leave_behind_lives(self):
+    def leaves_behind(self, keys):
         leave = ("(setsid sleep 5001 &); (sleep 5002 &); (sh -c '(sleep 5003 &)' &); sleep 1; "
                  "sleep 5004 & exec sleep 5000")
-        container = self.instance({"a.service": f'[Service]\nExecStart=/usr/bin/sh -c "{leave}"\n'})
+        container = self.instance({"a.service": f'[Service]\nExecStart=/usr/bin/sh -c "{leave}"\n{keys}'})
         harness.wait_until(lambda: len(self.running(container, "500")) == 5, "all five run")
         os.kill(self.gate(container), signal.SIGKILL)  # its successor looks at all that runs
-        container.wait_for("daemon-died")
         harness.wait_until(lambda: container.raw_log.count("gate-started") == 2, "its successor")
-        self.status(container)  # and it has looked since
+        status = self.status(container)  # it has looked since
         self.assertEqual(len(self.running(container, "500")), 5)
         self.assertEqual(self.events(container, "intruder-killed"), [])
+        return next((p["level"], p["rung"]) for p in status["protections"] if p["name"] == "intruders")
+
+    def test_what_services_leave_behind_lives(self):
+        self.assertEqual(self.leaves_behind(""), ("full", "killed"))
+
+    def test_what_cannot_be_told_from_others_lives(self):
+        self.assertEqual(self.leaves_behind("[X-Holdfast]\nSandbox=none\n"),
+                         ("reduced", "killed while they have a parent"))
 
     def test_its_death_opens_nothing(self):
         container = self.instance()
