@@ -90,6 +90,7 @@ int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 
 /* The steps. */
 int place_find(struct boot *boot);
+int readahead_own(struct boot *boot);  /* on a host: programs that will run */
 int console_settle(struct boot *boot); /* on a host */
 int request_open(struct boot *boot);   /* the command line, and what format is asked for outside */
 int mounts_complete(struct boot *boot);
@@ -97,6 +98,7 @@ int machine_identify(struct boot *boot); /* a host's id, name, clock */
 int place_choose_ids(struct boot *boot); /* once /proc is there, which has the maps of ids */
 int request_load(struct boot *boot);
 int request_complete(struct boot *boot); /* what was loaded is judged; the plan's numbers */
+int readahead_units(struct boot *boot);	 /* on a host */
 int beside_check(struct boot *boot);	 /* nothing of a running instance is used up */
 int limits_check(struct boot *boot);
 int root_prove(struct boot *boot);
