@@ -15,6 +15,7 @@
 #define BOARD_MAGIC	  UINT64_C(0x647261626668)
 #define BOARD_VERSION	  3
 #define BOARD_SECRETS_MAX (1U << 20)
+#define BEING_WRITTEN	  UINT64_MAX
 
 const char *const board_phase_names[BOARD_PHASE_COUNT] = {
 	[BOARD_BOOTING] = "booting",   [BOARD_STARTING] = "starting", [BOARD_RUNNING] = "running",
@@ -153,9 +154,80 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
 			base + slots_offset(header->n_units, header->n_secrets)),
 		.n_units = header->n_units,
 		.n_secrets = header->n_secrets,
+		.copy_fd = -EBADF,
 	};
 	return 0;
 }
+
+/* ---- the copy */
+
+static void copy_bytes(const struct board *board, const void *data, size_t size)
+{
+	off_t offset = (const char *)data - (const char *)board->header;
+
+	if (board->copy_fd >= 0)
+		(void)!pwrite(board->copy_fd, data, size, offset);
+}
+
+static void copy_being_written(const struct board *board, const uint64_t *generation)
+{
+	static const uint64_t being_written = BEING_WRITTEN;
+	off_t offset = (const char *)generation - (const char *)board->header;
+
+	if (board->copy_fd >= 0)
+		(void)!pwrite(board->copy_fd, &being_written, sizeof(being_written), offset);
+}
+
+/* As WRITE_RECORD has it; the generation is what a record's copy begins with. */
+#define COPY_RECORD(board, record)                                                          \
+	do {                                                                                \
+		uint32_t held =                                                             \
+			atomic_load_explicit(&(record)->current, memory_order_relaxed) & 1; \
+		__typeof__((record)->copies[0]) *whole = &(record)->copies[held];           \
+		_Static_assert(offsetof(__typeof__(*whole), generation) == 0, "the first"); \
+		copy_being_written(board, &whole->generation);                              \
+		copy_bytes(board, (const char *)whole + sizeof(whole->generation),          \
+			   sizeof(*whole) - sizeof(whole->generation));                     \
+		copy_bytes(board, &whole->generation, sizeof(whole->generation));           \
+		copy_bytes(board, &(record)->current, sizeof((record)->current));           \
+	} while (0)
+
+void board_copy_slots(const struct board *board, uint32_t unit)
+{
+	copy_bytes(board, &board->slots[unit], sizeof(board->slots[unit]));
+}
+
+static void copy_unit(const struct board *board, uint32_t unit)
+{
+	COPY_RECORD(board, &board->units[unit]);
+	board_copy_slots(board, unit);
+}
+
+/* With what stands before it: counters, and whose board it is. Not the lines that stand behind. */
+static void copy_manager(const struct board *board)
+{
+	copy_bytes(board, board->header, offsetof(struct board_header, manager));
+	COPY_RECORD(board, &board->header->manager);
+}
+
+void board_copy_to(struct board *board, int fd)
+{
+	board->copy_fd = fd;
+	if (fd < 0)
+		return;
+	copy_manager(board);
+	copy_bytes(board, &board->header->failure, sizeof(board->header->failure));
+	for (uint32_t i = 0; i < board->n_units; i++) {
+		copy_unit(board, i);
+		copy_bytes(board, board->units[i].text, BOARD_TEXT_MAX);
+	}
+	for (uint32_t i = 0; i < board->n_secrets; i++) {
+		COPY_RECORD(board, &board->secrets[i]);
+		COPY_RECORD(board, &board->lives[i]);
+	}
+}
+
+/* ---- the records */
 
 /*
  * A reader may be overtaken: between its load of the index and the end of its copy the writer can
@@ -163,8 +235,7 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
  * written before anything else of it changes, and which one it is after all has: it was whole if that
  * was a generation before the reader's copy and is the same one after it.
  */
-#define READ_TRIES    1000
-#define BEING_WRITTEN UINT64_MAX
+#define READ_TRIES 1000
 #define READ_RECORD(record, result)                                                              \
 	do {                                                                                     \
 		for (int tries = 0; tries < READ_TRIES; tries++) {                               \
@@ -264,21 +335,25 @@ const struct board_manager *board_peek_manager(const struct board *board)
 void board_write_unit(struct board *board, uint32_t unit, const struct board_unit *next)
 {
 	WRITE_RECORD(board, &board->units[unit], next);
+	copy_unit(board, unit);
 }
 
 void board_write_manager(struct board *board, const struct board_manager *next)
 {
 	WRITE_RECORD(board, &board->header->manager, next);
+	copy_manager(board);
 }
 
 void board_write_secret(struct board *board, uint32_t secret, const struct board_secret *next)
 {
 	WRITE_RECORD(board, &board->secrets[secret], next);
+	COPY_RECORD(board, &board->secrets[secret]);
 }
 
 void board_write_life(struct board *board, uint32_t first_secret, const struct board_life *next)
 {
 	WRITE_RECORD(board, &board->lives[first_secret], next);
+	COPY_RECORD(board, &board->lives[first_secret]);
 }
 
 static void copy_text(char *to, size_t size, const char *text)
@@ -293,6 +368,7 @@ void board_write_text(struct board *board, uint32_t unit, const char *text)
 {
 	copy_text(board->units[unit].text, BOARD_TEXT_MAX, text);
 	atomic_fetch_add_explicit(&board->header->changes, 1, memory_order_release);
+	copy_bytes(board, board->units[unit].text, BOARD_TEXT_MAX);
 }
 
 void board_write_failure(struct board *board, uint32_t unit, const char *text)
@@ -301,6 +377,7 @@ void board_write_failure(struct board *board, uint32_t unit, const char *text)
 
 	failure->unit = unit;
 	copy_text(failure->text, BOARD_FAILURE_MAX, text);
+	copy_bytes(board, failure, sizeof(*failure));
 }
 
 void board_read_failure(const struct board *board, uint32_t unit, char ret_text[BOARD_FAILURE_MAX])

@@ -12,6 +12,10 @@
  * clone3 (CLONE_PARENT_SETTID), so no child can exist that PID 1 cannot find. 0 = empty.
  *
  * Fixed plain data, one bounded text field a unit. History belongs to the ring.
+ *
+ * What holdfast itself works by is memory that has no name and whose size is sealed. A file that others
+ * may look at is a copy (board_copy_to): root among the services can write to it, cut it and fill
+ * the memory below it, and would otherwise end PID 1 by that.
  */
 #include <stdbool.h>
 #include <stddef.h>
@@ -273,6 +277,7 @@ struct board {
 	struct board_life_record *lives;      /* as many; a unit's stands at its first secret */
 	_Atomic int32_t (*slots)[SLOT_COUNT]; /* one row a unit */
 	uint32_t n_units, n_secrets;
+	int copy_fd; /* negative: nobody reads along */
 };
 
 /* The size of the file for that many units and secrets of the plan. */
@@ -282,6 +287,15 @@ size_t board_file_size(uint32_t n_units, uint32_t n_secrets);
 int board_format(int fd, uint32_t n_units, uint32_t n_secrets);
 /* Maps it and checks its header. 0, -EBADMSG or -errno. */
 int board_map(int fd, bool is_writable, struct board *ret_board);
+
+/*
+ * The supervisor: copies everything to fd (borrowed, may be negative), a file of board_file_size, and
+ * from here on what is written, in the same order, so that its readers read as they would the original.
+ * What cannot be copied is not: it is for looking at.
+ */
+void board_copy_to(struct board *board, int fd);
+/* The unit's slots changed, which the kernel did. */
+void board_copy_slots(const struct board *board, uint32_t unit);
 
 /* A consistent copy of a record. Never blocks. */
 struct board_unit board_read_unit(const struct board *board, uint32_t unit);

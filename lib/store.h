@@ -40,11 +40,12 @@ extern const char *const role_programs[ROLE_COUNT];
 
 enum store_kind {
 	STORE_NONE,
-	STORE_EXEC,	   /* index: role; O_PATH fd of its program, opened at boot */
-	STORE_PLAN,	   /* sealed memfd; lib/plan.h */
-	STORE_PLAN_PUBLIC, /* the same without values of the environment; a 0444 file where possible */
-	STORE_BOARD,	   /* read-write: the supervisor's alone */
+	STORE_EXEC,	     /* index: role; O_PATH fd of its program, opened at boot */
+	STORE_PLAN,	     /* sealed memfd; lib/plan.h */
+	STORE_PLAN_PUBLIC,   /* the same without values of the environment */
+	STORE_BOARD,	     /* memfd, sealed in its size; read-write: the supervisor's alone */
 	STORE_BOARD_PUBLIC,  /* read-only */
+	STORE_BOARD_FILE,    /* the 0444 file, read-write: the supervisor's copy for others */
 	STORE_JOURNAL,	     /* read-write: PID 1's alone */
 	STORE_JOURNAL_READ,  /* read-only */
 	STORE_RING,	     /* read-write: log's alone */

@@ -144,7 +144,9 @@ void adopt_run(struct manager *m, int notify_socket)
 {
 	CRASH_POINT("adopt-before");
 	atomic_store(&m->board.header->supervisor_pid, (int32_t)getpid());
-	if (atomic_fetch_add(&m->board.header->supervisor_starts, 1) > 0)
+	bool is_successor = atomic_fetch_add(&m->board.header->supervisor_starts, 1) > 0;
+	board_copy_to(&m->board, store_find(m->store, STORE_BOARD_FILE, 0));
+	if (is_successor)
 		say_adoption(m);
 	for (uint32_t unit = 0; unit < m->n_units; unit++)
 		open_pidfds(m, unit);

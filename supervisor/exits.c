@@ -232,6 +232,7 @@ void exits_apply(struct manager *m, const struct journal_entry *entry)
 	int32_t pid = entry->pid;
 	bool was_there =
 		atomic_compare_exchange_strong(&m->board.slots[entry->unit][entry->slot], &pid, 0);
+	board_copy_slots(&m->board, entry->unit);
 	CRASH_POINT("exit-slot-cleared");
 	/* A pid that MAINPID= or the pid file has meanwhile replaced. */
 	if (!was_there && pid != 0)

@@ -289,7 +289,7 @@ static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, in
 		r = choose_files(child);
 	if (r < 0)
 		return r;
-	return clone_sibling(
+	r = clone_sibling(
 		&(struct clone_request){
 			.run = child_run,
 			.argument = child,
@@ -302,6 +302,8 @@ static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, in
 			.is_aloft = is_aloft,
 		},
 		ret_pidfd);
+	board_copy_slots(child->spawner->board, request->unit);
+	return r;
 }
 
 /* A child that was killed with a failure still to be told has none. */
@@ -434,7 +436,7 @@ int spawn_helper(const struct spawner *spawner, const struct spawn_help *help, i
 
 	if (helper.program < 0)
 		return -ENOENT;
-	return clone_sibling(
+	int r = clone_sibling(
 		&(struct clone_request){.run = run_helper,
 					.argument = &helper,
 					.cgroup_fd = -EBADF,
@@ -442,6 +444,8 @@ int spawn_helper(const struct spawner *spawner, const struct spawn_help *help, i
 					.slot = &spawner->board->slots[help->unit][help->slot],
 					.stack = spawner->stack},
 		ret_pidfd);
+	board_copy_slots(spawner->board, help->unit);
+	return r;
 }
 
 int spawn_delivery(const struct spawner *spawner, uint32_t unit, int secret_fd, int *ret_pidfd)
@@ -454,7 +458,7 @@ int spawn_delivery(const struct spawner *spawner, uint32_t unit, int secret_fd, 
 		.credentials_fd = spawner->credentials_fd,
 	};
 
-	return clone_sibling(
+	int r = clone_sibling(
 		&(struct clone_request){.run = credentials_deliver,
 					.argument = &child,
 					.is_copy = true,
@@ -463,6 +467,8 @@ int spawn_delivery(const struct spawner *spawner, uint32_t unit, int secret_fd, 
 					.slot = &spawner->board->slots[unit][SLOT_REFRESH],
 					.stack = spawner->stack},
 		ret_pidfd);
+	board_copy_slots(spawner->board, unit);
+	return r;
 }
 
 void spawn_clean_up(const struct spawner *spawner, uint32_t unit)

@@ -1,9 +1,10 @@
 /*
  * What is made last: the directory of the public files, and the memory that the processes share.
  *
- * Board, ring, public plan and the gate's record are 0444 files where there is a directory for them, so that
- * holdfastctl and the dump need no process of ours to answer; else they are memfds, and that is
- * said. Whatever lies there from an instance before is unlinked, never written to: somebody may
+ * Board, ring, public plan and the gate's record are 0444 files where there is a directory for them, so
+ * that holdfastctl and the dump need no process of ours to answer; else that is said. A service that is
+ * root may do with a file what it likes, so nothing that PID 1 lives by is one: board and plan are
+ * sealed memory, of which the files are copies. Whatever lies there from an instance before is unlinked, never written to: somebody may
  * have it mapped.
  */
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -137,6 +139,23 @@ static int fail(struct boot *boot, const char *what, int error)
 	return boot_fail(boot, EX_SOFTWARE, "cannot make the %s: %s", what, strerror(-error));
 }
 
+/* Nobody opens it anew by /proc to write: memory comes with rights for all. */
+static int seal_size(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, TABLE_SEALS) < 0 || fchmod(fd, 0400) < 0 ? -errno : 0;
+}
+
+static int copy_file(int from, int to, size_t size)
+{
+	void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, from, 0);
+
+	if (data == MAP_FAILED)
+		return -errno;
+	int r = io_write_all(to, data, size);
+	(void)munmap(data, size);
+	return r;
+}
+
 /* Puts fd under kind, and, unless that is STORE_NONE, a read-only view of it under kind_public. */
 static int put_both(struct boot *boot, enum store_kind kind, enum store_kind kind_public, int fd)
 {
@@ -148,14 +167,35 @@ static int put_both(struct boot *boot, enum store_kind kind, enum store_kind kin
 	return status == 0 ? boot_put(boot, kind_public, 0, again) : status;
 }
 
+/* For others to look at; what is in it so far, and who goes on with it. */
+static int make_board_file(struct boot *boot, int board_fd)
+{
+	struct stat st;
+
+	if (!boot->run_directory[0])
+		return 0;
+	CLEANUP(fd_closep) int fd = create(boot, "board");
+	int r = fd < 0 ? fd : fstat(board_fd, &st) < 0 ? -errno : 0;
+	if (r == 0)
+		r = fd_reserve(fd, (uint64_t)st.st_size);
+	if (r == 0)
+		r = copy_file(board_fd, fd, (size_t)st.st_size);
+	return r < 0 ? fail(boot, "board's file", r) : boot_put(boot, STORE_BOARD_FILE, 0, fd);
+}
+
 static int make_board(struct boot *boot)
 {
-	CLEANUP(fd_closep) int fd = create(boot, "board");
+	CLEANUP(fd_closep) int fd = open_memory("holdfast-board", MFD_ALLOW_SEALING);
 	int r = fd < 0 ? fd
 		       : board_format(fd, plan_unit_count(&boot->plan),
 				      plan_section_count(&boot->plan, PLAN_SECRETS));
 
-	return r < 0 ? fail(boot, "board", r) : put_both(boot, STORE_BOARD, STORE_BOARD_PUBLIC, fd);
+	if (r == 0)
+		r = seal_size(fd);
+	if (r < 0)
+		return fail(boot, "board", r);
+	int status = put_both(boot, STORE_BOARD, STORE_BOARD_PUBLIC, fd);
+	return status == 0 ? make_board_file(boot, fd) : status;
 }
 
 /* Comes empty; holdfast-log formats it. */
@@ -277,39 +317,70 @@ int files_preview(struct boot *boot)
 	return r < 0 ? fail(boot, "plan", r) : 0;
 }
 
-static int make_plan(struct boot *boot)
+static int make_sealed(const char *name, const void *data, size_t size)
 {
-	CLEANUP(fd_closep) int fd = open_memory("holdfast-plan", MFD_ALLOW_SEALING);
-	void *block;
-	size_t size;
+	CLEANUP(fd_closep) int fd = open_memory(name, MFD_ALLOW_SEALING);
 
 	if (fd < 0)
-		return fail(boot, "plan", fd);
+		return fd;
+	int r = io_write_all(fd, data, size);
+	if (r < 0)
+		return r;
+	return fcntl(fd, F_ADD_SEALS, PLAN_SEALS) < 0 ? -errno : fd_steal(&fd);
+}
+
+static int make_plan(struct boot *boot)
+{
+	void *block;
+	size_t size;
 	int r = compile(boot, false, &block, &size);
+
 	if (r < 0)
 		return fail(boot, "plan", r);
-	r = io_write_all(fd, block, size);
+	CLEANUP(fd_closep) int fd = make_sealed("holdfast-plan", block, size);
 	free(block);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS, PLAN_SEALS) < 0)
-		r = -errno;
-	return r < 0 ? fail(boot, "plan", r) : boot_put(boot, STORE_PLAN, 0, fd);
+	return fd < 0 ? fail(boot, "plan", fd) : boot_put(boot, STORE_PLAN, 0, fd);
 }
 
 static int make_public_plan(struct boot *boot)
 {
-	CLEANUP(fd_closep) int fd = create(boot, "plan");
 	void *block;
 	size_t size;
-
-	if (fd < 0)
-		return fail(boot, "public plan", fd);
 	int r = compile(boot, true, &block, &size);
+
 	if (r < 0)
 		return fail(boot, "public plan", r);
-	r = io_write_all(fd, block, size);
+	CLEANUP(fd_closep) int fd = make_sealed("holdfast-plan-public", block, size);
+	r = fd < 0 ? fd : 0;
+	if (r == 0 && boot->run_directory[0]) {
+		CLEANUP(fd_closep) int file = create(boot, "plan");
+		r = file < 0 ? file : io_write_all(file, block, size);
+	}
 	free(block);
 	return r < 0 ? fail(boot, "public plan", r)
 		     : put_both(boot, STORE_NONE, STORE_PLAN_PUBLIC, fd);
+}
+
+/*
+ * Root among the services could open what belongs to root for writing, or cut it: not through a
+ * read-only mount. What was opened before goes on writing. Without mounts the ring can be damaged so;
+ * log then makes it anew.
+ */
+static void close_files(const struct boot *boot)
+{
+	static const char *const names[] = {"plan", "board", "ring", "gate"};
+	char path[BOOT_PATH_MAX + 16];
+
+	if (!boot->can_mount || !boot->run_directory[0])
+		return;
+	for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", boot->run_directory, names[i]);
+		if (mount(path, path, NULL, MS_BIND, NULL) == 0)
+			(void)mount(NULL, path, NULL,
+				    MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV |
+					    MS_NOEXEC,
+				    NULL);
+	}
 }
 
 int files_make(struct boot *boot)
@@ -321,5 +392,7 @@ int files_make(struct boot *boot)
 
 	for (size_t i = 0; i < ARRAY_COUNT(makers) && status == 0; i++)
 		status = makers[i](boot);
+	if (status == 0)
+		close_files(boot);
 	return status;
 }

@@ -13,6 +13,7 @@
  *   firehose   write that many MiB to stdout as fast as it goes
  *   mute       close stdout and stderr
  *   murder     kill(-1, KILL), as whoever it is
+ *   cut        write over the public files, and cut them to nothing; notes "cut" for each that was
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,9 +24,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+static const char *notes;
 
 static void note(const char *path, const char *text)
 {
@@ -159,6 +163,25 @@ static void do_murder(long count)
 	(void)kill(-1, SIGKILL);
 }
 
+static void do_cut(long count)
+{
+	static const char *const files[] = {"board", "plan", "ring"};
+	static char garbage[4096];
+
+	(void)count;
+	memset(garbage, 0xa5, sizeof(garbage));
+	if (chdir("/run/holdfast") < 0 && chdir("/dev/shm/holdfast") < 0)
+		_exit(95);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		(void)chmod(files[i], 0666);
+		int fd = open(files[i], O_WRONLY | O_CLOEXEC);
+		if (fd >= 0 && write(fd, garbage, sizeof(garbage)) > 0 && ftruncate(fd, 0) == 0)
+			note(notes, "cut");
+		(void)close(fd);
+		(void)truncate(files[i], 0);
+	}
+}
+
 static const struct {
 	const char *word;
 	void (*run)(long count);
@@ -166,6 +189,7 @@ static const struct {
 	{"forks", do_forks},	   {"orphans", do_orphans}, {"burst", do_burst},
 	{"terms", do_terms},	   {"signals", do_signals}, {"notify", do_notify},
 	{"firehose", do_firehose}, {"mute", do_mute},	    {"murder", do_murder},
+	{"cut", do_cut},
 };
 
 int main(int argc, char **argv)
@@ -175,6 +199,7 @@ int main(int argc, char **argv)
 
 	if (argc < 3)
 		return 64;
+	notes = argv[1];
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGTERM);
 	(void)sigprocmask(SIG_BLOCK, &set, NULL);

@@ -33,8 +33,9 @@ Load=-nvme-tcp
 [Sysctl]
 vm.swappiness=1
 """
+# None is held in by a sandbox: what root meets then is the machine's own.
 # After report, which silences the kernel on the console: its lines would fall into those that are read.
-ONESHOT = "[Unit]\nAfter=report.service\n[Service]\nType=oneshot\nExecStart={command}\n{more}[X-Holdfast]\nEssential=no\n"
+ONESHOT = "[Unit]\nAfter=report.service\n[Service]\nType=oneshot\nExecStart={command}\n{more}[X-Holdfast]\nEssential=no\nSandbox=none\n"
 # Paths whose first line shows what is asked of a unit and of the machine.
 SHOWN = ("/proc/sys/kernel/modprobe", "/proc/sys/kernel/sysrq", "/proc/sys/kernel/core_pattern",
          "/proc/sys/kernel/ctrl-alt-del", "/proc/sys/kernel/modules_disabled",
@@ -44,13 +45,13 @@ SHOWN = ("/proc/sys/kernel/modprobe", "/proc/sys/kernel/sysrq", "/proc/sys/kerne
          "/sys/module/softdog/initstate", "/sys/fs/cgroup/units/forker.service/pids.max",
          "/sys/fs/cgroup/cgroup.subtree_control")
 UNITS = {
-    "report": f"[Service]\nType=oneshot\nExecStart={PROBE} report\n[X-Holdfast]\nEssential=no\n",
+    "report": f"[Service]\nType=oneshot\nExecStart={PROBE} report\n[X-Holdfast]\nEssential=no\nSandbox=none\n",
     "eater": ONESHOT.format(command=f"{PROBE} eat 64", more="MemoryMax=16M\n"),
     "forker": ONESHOT.format(command=f"{PROBE} fork 20", more="TasksMax=5\nRemainAfterExit=yes\n"),
     "spinner": ONESHOT.format(command=f"{PROBE} spin", more="CPUQuota=50%\n"),
     "dump": ONESHOT.format(command="/usr/lib/holdfast/holdfastctl dump", more=""),
     "last": "[Unit]\nAfter=dump.service forker.service spinner.service eater.service\n[Service]\n"
-            f"ExecStart={PROBE} show {' '.join(SHOWN)}\n[X-Holdfast]\nEssential=yes\n",
+            f"ExecStart={PROBE} show {' '.join(SHOWN)}\n[X-Holdfast]\nEssential=yes\nSandbox=none\n",
 }
 
 

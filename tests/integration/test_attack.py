@@ -2,8 +2,10 @@
 """Attacks on whole instances: wrong configuration, an environment that refuses everything, services
 that behave as badly as they can, signals, and stops at the worst moment."""
 import contextlib
+import dataclasses
 import os
 import re
+import shutil
 import signal
 import sys
 
@@ -273,6 +275,54 @@ class Services(Attack):
         run = self.attacked("murder", user="nobody")
         self.assertEqual(run.events("daemon-died"), [])
         self.ends_well(run)
+
+    def attack_files(self, count, **options):
+        """A root service that writes over the public files and cuts them; count: how many it could."""
+        notes = "/tmp/bad" if options.get("rung") else f"{self.dir}/bad"
+        command = "/usr/bin/hostile" if options.get("rung") else HOSTILE
+        units = {"bad.service": f"[Service]\nExecStart={command} {notes} cut\n[X-Holdfast]\nSandbox=none\n"}
+        run = self.instance(units, sorted(units), health=True, **options)
+        run.wait_running()
+        path = f"/proc/{run.init}/root{notes}"
+        harness.wait_until(lambda: os.path.exists(path) and "done" in self.read(path), "it is over")
+        self.assertEqual(self.read(path).count("cut"), count)
+        supervisor = run.member("holdfast-supervisor")
+        # Whoever works by them does so now, log first, which may have to make the ring anew.
+        harness.wait_until(lambda: self.answer(run, "/livez") == 200, "it lives")
+        os.kill(run.init, signal.SIGHUP)
+        run.wait_for("signal-ignored")
+        harness.wait_until(lambda: self.answer(run, "/readyz") == 200, "it is ready")
+        self.assertEqual(run.member("holdfast-supervisor"), supervisor)
+        return run
+
+    def read(self, path):
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def answer(self, run, path):
+        with contextlib.suppress(OSError, IndexError):
+            if run.rung:
+                return run.get(path)[0]
+            return 200 if run.inside(CTL, "probe", f"http://127.0.0.1:{run.port}{path}").returncode == 0 \
+                else None
+        return None
+
+    def test_public_files_are_not_written_to_through_their_mounts(self):
+        run = self.attack_files(0)
+        self.assertEqual(run.inside(CTL, "status").returncode, 0)
+        self.assertEqual(run.events("daemon-died"), [])
+        self.assertEqual(run.stop(), 0)
+
+    def test_public_files_that_are_cut_where_nothing_can_be_mounted(self):
+        make = f"{self.dir}/root/usr/bin"
+        os.makedirs(make)
+        shutil.copy(HOSTILE, make)
+        rung = dataclasses.replace(instance.CONTAINER,
+                                   options=(*instance.CONTAINER.options, "--tmpfs", "/tmp:size=1m"))
+        run = self.attack_files(3, rung=rung)
+        for event in run.events("daemon-died"):
+            self.assertRegex(event["msg"], "holdfast-(log|health) has")
+        self.assertEqual(run.stop(), 0)
 
     def test_a_gigabyte(self):
         open(f"{self.dir}/bad", "w", encoding="utf-8").close()

@@ -24,6 +24,7 @@ def store_kinds():
 
 KIND = store_kinds()
 SEAL_ALL = 0x1 | 0x2 | 0x4 | 0x8
+SEAL_SIZE = 0x1 | 0x2 | 0x4
 RDONLY, RDWR = os.O_RDONLY, os.O_RDWR
 # chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, sys_chroot,
 # setfcap: podman's default, with which nothing can be mounted.
@@ -131,9 +132,16 @@ class Good(BootCase):
         plan = boot.puts(KIND["PLAN"])[0]
         self.assertEqual(plan["seals"] & SEAL_ALL, SEAL_ALL)
         self.assertTrue(plan["link"].startswith("/memfd:"))
-        for kind, name, access in (("BOARD", "board", RDWR), ("BOARD_PUBLIC", "board", RDONLY),
-                                   ("RING", "ring", RDWR), ("RING_PUBLIC", "ring", RDONLY),
-                                   ("PLAN_PUBLIC", "plan", RDONLY)):
+        for kind, access in (("BOARD", RDWR), ("BOARD_PUBLIC", RDONLY)):
+            put = boot.puts(KIND[kind])[0]
+            self.assertTrue(put["link"].startswith("/memfd:"))
+            self.assertEqual(put["access"], access)
+            self.assertEqual(put["seals"] & SEAL_SIZE, SEAL_SIZE)
+            self.assertEqual(stat.S_IMODE(put["mode"]), 0o400)
+        public = boot.puts(KIND["PLAN_PUBLIC"])[0]
+        self.assertEqual((public["seals"] & SEAL_ALL, public["access"]), (SEAL_ALL, RDONLY))
+        for kind, name, access in (("BOARD_FILE", "board", RDWR), ("RING", "ring", RDWR),
+                                   ("RING_PUBLIC", "ring", RDONLY)):
             put = boot.puts(KIND[kind])[0]
             self.assertEqual(put["link"], f"/run/holdfast/{name}")
             self.assertEqual(put["access"], access)

@@ -152,6 +152,80 @@ static void slots_are_found_by_pid(void **state)
 	(void)fd_close(fd);
 }
 
+static void assert_copied(const struct board *board, int fd)
+{
+	struct board copy;
+
+	assert_int_equal(board_map(fd, false, &copy), 0);
+	for (uint32_t i = 0; i < board->n_units; i++) {
+		assert_memory_equal(board_peek_unit(&copy, i), board_peek_unit(board, i),
+				    sizeof(struct board_unit));
+		assert_memory_equal(copy.slots[i], board->slots[i], sizeof(copy.slots[i]));
+		assert_string_equal(copy.units[i].text, board->units[i].text);
+	}
+	for (uint32_t i = 0; i < board->n_secrets; i++) {
+		assert_memory_equal(board_peek_secret(&copy, i), board_peek_secret(board, i),
+				    sizeof(struct board_secret));
+		assert_memory_equal(board_peek_life(&copy, i), board_peek_life(board, i),
+				    sizeof(struct board_life));
+	}
+	assert_memory_equal(board_peek_manager(&copy), board_peek_manager(board),
+			    sizeof(struct board_manager));
+	assert_string_equal(copy.header->failure.text, board->header->failure.text);
+	assert_int_equal(copy.header->supervisor_pid, board->header->supervisor_pid);
+	(void)munmap(copy.header, copy.header->size);
+}
+
+static void write_everything(struct board *board, uint64_t n)
+{
+	struct board_unit unit = record_of(n);
+	struct board_manager manager = {.phase = BOARD_RUNNING, .cursor = n};
+	struct board_secret secret = {.fetched_us = n};
+	struct board_life life = {.fetches = (uint32_t)n};
+
+	for (uint32_t i = 0; i < board->n_units; i++) {
+		board_write_unit(board, i, &unit);
+		board_write_text(board, i, n % 2 ? "odd" : "even");
+		board->slots[i][SLOT_MAIN] = (int32_t)n;
+		board_copy_slots(board, i);
+	}
+	for (uint32_t i = 0; i < board->n_secrets; i++) {
+		board_write_secret(board, i, &secret);
+		board_write_life(board, i, &life);
+	}
+	board_write_failure(board, 0, n % 2 ? "an odd one" : "an even one");
+	board_write_manager(board, &manager);
+}
+
+static void a_copy_of_the_board_follows_it(void **state)
+{
+	struct board board;
+	int fd = sys_memfd_create("board", 0), copy = sys_memfd_create("copy", 0);
+
+	(void)state;
+	assert_int_equal(board_format(fd, 3, 2), 0);
+	assert_int_equal(board_map(fd, true, &board), 0);
+	write_everything(&board, 1);
+	board.header->supervisor_pid = 4711;
+	board_copy_to(&board, copy);
+	/* The text of each unit and all else that stood there before. */
+	assert_int_equal(ftruncate(copy, (off_t)board.header->size), 0);
+	assert_copied(&board, copy);
+	for (uint64_t n = 2; n < 6; n++) {
+		write_everything(&board, n);
+		assert_copied(&board, copy);
+	}
+	/* Cut, which is no concern of the board's. */
+	assert_int_equal(ftruncate(copy, 0), 0);
+	write_everything(&board, 6);
+	assert_int_equal(board_peek_manager(&board)->cursor, 6);
+	board_copy_to(&board, copy);
+	assert_int_equal(ftruncate(copy, (off_t)board.header->size), 0);
+	assert_copied(&board, copy);
+	(void)close(fd);
+	(void)close(copy);
+}
+
 static void a_damaged_board_is_refused(void **state)
 {
 	int fd = make_file();
@@ -373,6 +447,7 @@ int main(void)
 		cmocka_unit_test(readers_never_see_half_a_record),
 		cmocka_unit_test(a_killed_writer_leaves_a_whole_record),
 		cmocka_unit_test(slots_are_found_by_pid),
+		cmocka_unit_test(a_copy_of_the_board_follows_it),
 		cmocka_unit_test(a_damaged_board_is_refused),
 		cmocka_unit_test(the_journal_keeps_order_and_bounds),
 		cmocka_unit_test(a_role_gets_what_it_is_granted_and_nothing_else),

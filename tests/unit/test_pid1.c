@@ -115,6 +115,7 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_PLAN_PUBLIC,
 		STORE_BOARD,
 		STORE_BOARD_PUBLIC,
+		STORE_BOARD_FILE,
 		STORE_RING,
 		STORE_RING_PUBLIC,
 		STORE_CAPTURE,
