@@ -32,6 +32,7 @@ const char options_help[] =
 	"      --config NAME=REFERENCE  the same for a value that is not secret\n"
 	"      --scratch PATH[:OPTIONS] writable memory at PATH\n"
 	"      --user USER              run the command as USER\n"
+	"      --sandbox strict|unit|none  how far it is held in (unit)\n"
 	"      --as UNIT                as a one-off of UNIT: its user, environment, secrets,\n"
 	"                               directories, limits and sandbox\n"
 	"\n"
@@ -172,6 +173,7 @@ static const struct row rows[] = {
 	{0, "config", ARGUMENT_REQUIRED, SCOPE_MANAGED, apply_managed},
 	{0, "scratch", ARGUMENT_REQUIRED, SCOPE_MANAGED, apply_managed},
 	{0, "user", ARGUMENT_REQUIRED, SCOPE_MANAGED, apply_managed},
+	{0, "sandbox", ARGUMENT_REQUIRED, SCOPE_MANAGED, apply_managed},
 	{0, "as", ARGUMENT_REQUIRED, SCOPE_MANAGED, apply_managed},
 };
 

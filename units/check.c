@@ -113,6 +113,23 @@ static void check_type(struct units *units, const struct unit *unit)
 			       "started at once");
 }
 
+/* systemd would make a terminal the service's own, for somebody to type at. */
+static void check_input(struct units *units, const struct unit *unit)
+{
+	const char *input = unit->input.text;
+
+	if (!input || !*input || strcmp(input, "null") == 0)
+		return;
+	if (str_starts(input, "tty"))
+		check_refused(units, &unit->input.at,
+			      arena_printf(&units->arena, "StandardInput=%s", input),
+			      "somebody could type there, and nobody gets in: expected null");
+	else
+		report_warning(&units->report, &unit->input.at,
+			       "\"%s\" is not honoured: the standard input of a service is null",
+			       input);
+}
+
 static void check_probe(struct units *units, struct unit *unit, enum probe_kind kind)
 {
 	struct probe *probe = &unit->probes[kind];
@@ -158,6 +175,7 @@ void check_unit(struct units *units, struct unit *unit)
 	if (unit->name.kind == UNIT_SERVICE) {
 		check_commands(units, unit);
 		check_type(units, unit);
+		check_input(units, unit);
 	}
 	if (unit->name.kind == UNIT_SOCKET)
 		check_socket(units, unit);

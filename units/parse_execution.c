@@ -329,15 +329,6 @@ void parse_oom_score(const struct parse *parse, void *target)
 		parse->unit->plan.flags |= UNIT_OOM_SCORE;
 }
 
-void parse_input(const struct parse *parse, void *target)
-{
-	(void)target;
-	if (strcmp(parse->value, "null") != 0 && *parse->value)
-		parse_warning(parse, 0,
-			      "\"%s\" is not honoured: the standard input of a service is null",
-			      parse->value);
-}
-
 /* Where output goes is holdfast's to say (the log); all that a unit may say is that it does not. */
 void parse_output(const struct parse *parse, void *target)
 {

@@ -31,7 +31,6 @@ void parse_credential(const struct parse *parse, void *target);	       /* struct
 void parse_working_directory(const struct parse *parse, void *target); /* struct setting */
 void parse_nice(const struct parse *parse, void *target);	       /* int32_t */
 void parse_oom_score(const struct parse *parse, void *target);	       /* int32_t */
-void parse_input(const struct parse *parse, void *target);	       /* nothing */
 void parse_output(const struct parse *parse, void *target);	  /* uint32_t; argument: the flag */
 void parse_dynamic_user(const struct parse *parse, void *target); /* bool */
 /* "size=64M,mode=0750,nr_inodes=1k,exec" into *ret_scratch; false after an error was said. */

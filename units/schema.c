@@ -138,7 +138,7 @@ static const struct directive directives[] = {
 	{"Service", "UMask", parse_mode, PLAN(umask), 0, NULL},
 	{"Service", "Nice", parse_nice, PLAN(nice), 0, NULL},
 	{"Service", "OOMScoreAdjust", parse_oom_score, PLAN(oom_score_adjust), 0, NULL},
-	{"Service", "StandardInput", parse_input, WHOLE, 0, NULL},
+	{"Service", "StandardInput", parse_setting, FIELD(input), 0, NULL},
 	{"Service", "StandardOutput", parse_output, PLAN(flags), UNIT_OUTPUT_NULL, NULL},
 	{"Service", "StandardError", parse_output, PLAN(flags), UNIT_ERROR_NULL, NULL},
 	{"Service", "AmbientCapabilities", parse_capabilities, PLAN(ambient_capabilities),

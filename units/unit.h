@@ -183,6 +183,7 @@ struct unit {
 	struct settings sockets;
 
 	/* Execution */
+	struct setting input;
 	struct setting user, group, working_directory, root_directory;
 	struct settings groups;
 	uint32_t *group_ids;

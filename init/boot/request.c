@@ -44,6 +44,7 @@ static const struct setting {
 	{"health", TARGET_OVERRIDE, "Health", "Listen", ":9180", "--health"},
 	{"scratch", TARGET_SCRATCH, "Scratch", NULL, NULL, "--scratch"},
 	{"user", TARGET_COMMAND, "Service", "User", NULL, NULL},
+	{"sandbox", TARGET_COMMAND, "X-Holdfast", "Sandbox", NULL, NULL},
 	{"secret", TARGET_COMMAND, "X-Holdfast", "Secret", NULL, NULL},
 	{"config", TARGET_COMMAND, "X-Holdfast", "Config", NULL, NULL},
 	{"as", TARGET_AS, NULL, NULL, NULL, NULL},
@@ -230,7 +231,9 @@ static int add_command_key(struct boot *boot, struct request *request,
 		return boot_fail(boot, EX_USAGE,
 				 "--%s is for a command, and there is no -- COMMAND",
 				 setting->name);
-	if (!str_equal(setting->section, "X-Holdfast"))
+	bool is_named_value =
+		str_equal(setting->section, "X-Holdfast") && !str_equal(setting->key, "Sandbox");
+	if (!is_named_value)
 		return add_key(boot, request, "%s.%s=%s", setting->section, setting->key, value);
 	if (!equals || equals == value)
 		return boot_fail(boot, EX_USAGE, "--%s %s: expected NAME=REFERENCE", setting->name,
@@ -294,6 +297,7 @@ static const struct setting *find_setting(const char *name)
 static int take_settings(struct boot *boot, struct request *request)
 {
 	const struct options *options = &request->options;
+	bool has_sandbox = false;
 	int status = 0;
 
 	for (size_t i = 0; i < options->n_settings && status == 0; i++) {
@@ -303,7 +307,12 @@ static int take_settings(struct boot *boot, struct request *request)
 			return boot_fail(boot, EX_USAGE, "--%s is not in this version",
 					 options->settings[i].name);
 		status = take_setting(boot, request, setting, value ? value : setting->value);
+		has_sandbox |= str_equal(setting->name, "sandbox");
 	}
+	if (status == 0 && has_sandbox && request->command.as)
+		return boot_fail(boot, EX_USAGE,
+				 "--sandbox does not go with --as: the command has that of %s",
+				 request->command.as);
 	return status;
 }
 

@@ -152,5 +152,40 @@ class Others(SandboxCase):
         self.assert_strict(found["a"], but=("clock_settime",))
 
 
+@ONLY_ROOT
+class Command(SandboxCase):
+    """holdfast [OPTIONS] -- CMD"""
+
+    def run_command(self, *options):
+        instance.make_tree(self.dir, harness.BIN, apps=("denied", "enosys", "service"))
+        run = self.instance({"x.service": "[Service]\nExecStart=/usr/bin/denied\n"}, [],
+                            rung=instance.CONTAINER, options=(*options, "--", "/usr/bin/denied"))
+        status = run.wait()
+        lines = [line for line in run.text.splitlines() if line.startswith('{"calls":')]
+        return status, run.text, json.loads(lines[0]) if lines else None
+
+    def test_each_sandbox(self):
+        status, _, one = self.run_command("--sandbox", "strict")
+        self.assertEqual(status, 0)
+        self.assert_strict(one)
+        _, _, one = self.run_command("--config", "A=env:PATH")  # under the supervisor, no more
+        self.assertEqual((one["NoNewPrivs"], one["Seccomp_filters"]), ("1", "1"))
+        self.assertEqual((one["calls"]["tiocsti"], one["calls"]["ptrace"]), (errno.EPERM, 0))
+        _, _, one = self.run_command("--sandbox=none")
+        self.assertEqual((one["NoNewPrivs"], one["Seccomp"]), ("0", "0"))
+
+    def test_a_one_off_has_its_services(self):
+        _, _, one = self.run_command("--as", "x.service")
+        self.assert_strict(one)
+        status, text, _ = self.run_command("--as", "x.service", "--sandbox", "none")
+        self.assertEqual(status, 64, text)
+        self.assertIn("--sandbox does not go with --as", text)
+
+    def test_a_wrong_word(self):
+        status, text, _ = self.run_command("--sandbox", "lax")
+        self.assertEqual(status, 78, text)
+        self.assertIn("\"lax\": expected strict, unit or none", text)
+
+
 if __name__ == "__main__":
     harness.main()

@@ -43,6 +43,7 @@ static void test_modes(void **state)
 		{{"--config", "A=b", "--", "cmd"}, OPTIONS_MANAGED},
 		{{"--scratch", "/s", "--", "cmd"}, OPTIONS_MANAGED},
 		{{"--user", "app", "--", "cmd"}, OPTIONS_MANAGED},
+		{{"--sandbox", "none", "--", "cmd"}, OPTIONS_MANAGED},
 		{{"--as", "web.service", "--", "cmd"}, OPTIONS_MANAGED},
 		{{"--conf", "/c", "--units", "/u"}, OPTIONS_MANAGED},
 		{{"--stop-timeout=5"}, OPTIONS_MANAGED},

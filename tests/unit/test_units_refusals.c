@@ -66,6 +66,31 @@ static void check_refusals(const struct refusal *rows, size_t count)
 	}
 }
 
+static void test_a_terminal_to_type_at_is_refused(void **state)
+{
+	static const struct refusal rows[] = {
+		{"StandardInput=tty", "StandardInput=tty is refused: somebody could type", 3, 15,
+		 DIAG_ERROR},
+		{"TTYPath=/dev/tty1\nStandardInput=tty-force",
+		 "StandardInput=tty-force is refused: ", 4, 15, DIAG_ERROR},
+		{"StandardInput=socket", "the standard input of a service is null", 3, 15,
+		 DIAG_WARNING},
+	};
+
+	(void)state;
+	check_refusals(rows, ARRAY_COUNT(rows));
+	tree_unit(&tree, "a.service",
+		  "[Service]\nExecStart=/usr/bin/app\nStandardInput=tty\nStandardInput=null\n"
+		  "TTYPath=/dev/console\n");
+	assert_int_equal(tree_load(&tree)->count, 0);
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service\nShells=warn\n", 0644);
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\nStandardInput=tty\n");
+	assert_int_equal(tree_load(&tree)->n_errors, 0);
+	assert_int_equal(tree_diag(&tree, "would be refused but for Shells=warn")->level,
+			 DIAG_WARNING);
+}
+
 static void test_values_that_are_refused(void **state)
 {
 	static const struct refusal rows[] = {
@@ -791,6 +816,7 @@ static void test_modules_that_are_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_a_terminal_to_type_at_is_refused),
 		TEST(test_values_that_are_refused),
 		TEST(test_keys_that_are_not_honoured),
 		TEST(test_secrets_that_are_refused),
