@@ -51,9 +51,9 @@ class SandboxCase(instance.Case):
                  for name, text in texts.items()}
         run = self.on(rung, units)
         told = self.told(run)
-        status = json.loads(run.inside("/usr/lib/holdfast/holdfastctl", "status", "--json").stdout)
         self.assertEqual(run.stop(), 0, run.text)
-        return {name: told[f"{name}.service"] for name in texts}, status
+        said = next(e for e in run.events("protection") if e["name"] == "services")
+        return {name: told[f"{name}.service"] for name in texts}, said
 
     def assert_strict(self, one, but=()):
         calls = one["calls"]
@@ -131,11 +131,14 @@ class Others(SandboxCase):
                   instance.NOTHING: {"unit", "none", "asks", "rights", "strict"}}
         for rung, names in marked.items():
             with self.subTest(rung=rung.name):
-                found, status = self.try_all(rung, **units)
+                found, said = self.try_all(rung, **units)
                 self.assertEqual({n for n, one in found.items() if one["Seccomp_filters"] == "1"},
                                  names)
-                told = next(p for p in status["protections"] if p["name"] == "services")
-                self.assertEqual(told["level"], "full" if len(names) == len(units) else "reduced")
+                self.assertEqual(said["level"], "full" if len(names) == len(units) else "reduced")
+                self.assertIn(f"strict 2, unit 1, none 2; with a filter {len(names)} of 5",
+                              said["msg"])
+                if rung is instance.CONTAINER:
+                    self.assertIn(": none.service, rights.service, unit.service", said["msg"])
 
     def test_full_rights_are_full(self):
         found, _ = self.try_all(instance.EVERYTHING, a="User=app\nExecStart=+/usr/bin/denied\n")
