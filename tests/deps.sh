@@ -20,7 +20,7 @@ case ${1-} in run | image | machine) ;; *) packages+=(
 	xz-utils zstd dropbear-bin
 	python3-botocore openssl
 	tini dumb-init catatonit s6 nginx-common
-	podman crun uidmap busybox-static dhcpcd-base
+	podman crun runc uidmap busybox-static dhcpcd-base
 	qemu-system-x86 ovmf erofs-utils cryptsetup-bin e2fsprogs lz4
 	prometheus packer osslsigncode
 ) ;; esac

@@ -47,11 +47,14 @@ class Podman:
             # crun writes there what it takes for a cgroup: not onto the machine's tmpfs.
             ns.mount("tmpfs", HYBRID, "tmpfs", 0, "size=1m")
 
+    def command(self, *argv):
+        """For a process with self.environment."""
+        return ["podman", "--root", f"{self.dir}/root", "--runroot", f"{self.dir}/run", "--tmpdir", f"{self.dir}/tmp", *argv]
+
     def __call__(self, *argv, check=True, timeout=60):
         """One podman command; its output as text. Without check: the CompletedProcess."""
         done = subprocess.run(
-            ["podman", "--root", f"{self.dir}/root", "--runroot", f"{self.dir}/run", "--tmpdir",
-             f"{self.dir}/tmp", *argv], env=self.environment, stdin=subprocess.DEVNULL,
+            self.command(*argv), env=self.environment, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout, check=False)
         if not check:
             return done
@@ -63,9 +66,9 @@ class Podman:
         # HEALTHCHECK and STOPSIGNAL only exist in Docker's format.
         self("build", "--isolation", "chroot", "--format", "docker", "-q", "-t", tag, context)
 
-    def run(self, image, *command, options=()):
+    def run(self, image, *command, options=(), runtime="crun"):
         self.n_containers += 1
-        return Container(self, f"c{self.n_containers}", image, command, options)
+        return Container(self, f"c{self.n_containers}", image, command, options, runtime)
 
     def _remove_cgroups(self):
         tops = ["/sys/fs/cgroup", *(e.path for e in os.scandir("/sys/fs/cgroup")
@@ -85,10 +88,10 @@ class Podman:
 class Container:
     """A detached container, started. Without --network it has a loopback alone."""
 
-    def __init__(self, podman, name, image, command, options):
+    def __init__(self, podman, name, image, command, options, runtime):
         self.podman, self.name = podman, name
         self.log_path = f"{podman.dir}/{name}.log"
-        podman("run", "--detach", "--name", name, "--cgroup-parent", f"/{podman.cgroup}",
+        podman("--runtime", runtime, "run", "--detach", "--name", name, "--cgroup-parent", f"/{podman.cgroup}",
                "--log-opt", f"path={self.log_path}", *options, image, *command)
 
     def inspect(self, template):

@@ -31,6 +31,8 @@ class Row:
     it is what the runtime made PID 1, as its children have to be all that units ask for."""
     uid: int = None
     keeps: int = None    # of the capabilities, where it is locked in and has no uid of its own
+    needs: int = 0       # without these it keeps all
+    has_filter: bool = False
     has_files: bool = True
     is_dumpable: bool = False
     writes: tuple = ()   # of the store's memory that it is handed
@@ -39,6 +41,8 @@ class Row:
 
 
 PIPE, SOCKET, NULL = r"pipe:\[\d+\]", r"socket:\[\d+\]", "/dev/null"
+INOTIFY = r"anon_inode:inotify"
+KILL, PTRACE = 1 << 5, 1 << 19
 DUMP = 1 << 2 | 1 << 19 | 1 << 34  # dac_read_search, sys_ptrace, syslog
 MEMORY = ("STORE_SECRET", "STORE_SECRET_OTHER", "STORE_SECRET_STATE", "STORE_SECRET_REPORT")
 # One unit's: what is asked for, the values, what the last run left for the next one.
@@ -47,8 +51,11 @@ LOOP = r"anon_inode:\[eventpoll\]|anon_inode:\[signalfd\]"
 TABLE = {
     "holdfast": Row(makes=rf"{LOOP}|{NULL}|{SOCKET}"),
     "holdfast-boot": Row(makes=r"/.*"),
-    "holdfast-supervisor": Row(writes=("STORE_BOARD", "STORE_FINGERPRINTS", *MEMORY),
+    "holdfast-supervisor": Row(writes=("STORE_BOARD", "STORE_BOARD_FILE", "STORE_FINGERPRINTS", *MEMORY),
                                makes=rf"{LOOP}|anon_inode:\[pidfd\]|{NULL}"),
+    # To see which file another user's process executes, the kernel asks for the one or for all that it has.
+    "holdfast-gate": Row(keeps=KILL | PTRACE, needs=PTRACE, has_filter=True, writes=("STORE_GATE",),
+                         makes=rf"{LOOP}|{INOTIFY}|/proc(/loadavg|/1/ns/pid)?|(pid|mnt):\[\d+\]|/"),
     "holdfastctl": Row(keeps=DUMP, makes=r"/proc"),
     "holdfast-log": Row(LOG, has_files=False, writes=("STORE_RING", "STORE_CAPTURE"), makes=rf"{LOOP}|anon_inode:\[eventfd\]"),
     "holdfast-health": Row(HEALTH, has_files=False, makes=rf"{LOOP}"),
@@ -102,12 +109,12 @@ class RightsCase(instance.Case):
         self.assertEqual(found.uids, (uid,) * 4)
         self.assertEqual(found.gids, (uid,) * 4)
         self.assertEqual(found.groups, ())
-        held_ = base.held & (row.keeps or 0) if is_own else base.held
+        held_ = base.held if not is_own or not base.may(row.needs) else base.held & (row.keeps or 0)
         self.assertEqual(found.capabilities, {
             "CapInh": 0, "CapAmb": 0, "CapPrm": held_, "CapEff": held_,
             "CapBnd": 0 if is_own and base.may(SETPCAP) else base.bounding})
         self.assertEqual(found.no_new_privs, is_own or base.no_new_privs)
-        self.assertEqual(found.n_filters, base.n_filters + (row.uid is not None))
+        self.assertEqual(found.n_filters, base.n_filters + (row.uid is not None or row.has_filter))
         self.assertEqual(found.oom_score_adj, self.oom_score)
         if found.securebits is None:
             return
@@ -145,7 +152,7 @@ class RightsCase(instance.Case):
 
 
 UNIT = {"a.service": "[Service]\nExecStart=/usr/bin/service -f /proc/self/fd/1 a\n"}
-DAEMONS = ("holdfast-supervisor", "holdfast-log", "holdfast-health")
+DAEMONS = ("holdfast-supervisor", "holdfast-gate", "holdfast-log", "holdfast-health")
 
 
 class Rungs(RightsCase):
