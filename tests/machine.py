@@ -92,15 +92,33 @@ class Machine(harness.Process):
         return f"/proc/{self.init}/root{path}"
 
     def run(self, *argv, uid=0):
-        """The output of a program of the machine, run beside its services."""
-        done = subprocess.run(["nsenter", "-t", str(self.init), "-m", "-p", "-n", "-r", "-w",
-                               "-S", str(uid), "-G", str(uid), *argv], stdin=subprocess.DEVNULL,
+        """The output of a program of the machine, run beside its services: of holdfastctl, that is, as
+        nobody else is let in."""
+        return self._run("-m", "-p", "-r", "-w", "-S", str(uid), "-G", str(uid), *argv)
+
+    def run_on_network(self, *argv):
+        """The same from outside: the tree's program, with nothing of the machine but its network."""
+        return self._run("chroot", debian.tree(), *argv)
+
+    def _run(self, *argv):
+        done = subprocess.run(["nsenter", "-t", str(self.init), "-n", *argv],
+                              stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               env={"PATH": "/usr/sbin:/usr/bin"}, timeout=harness.DEADLINE)
         text = done.stdout.decode(errors="replace")
         if done.returncode != 0:
             raise AssertionError(f"{argv}: {done.returncode}: {text}\n{self.text}")
         return text
+
+    def sql(self, *statements, uid):
+        """The rows that the machine's PostgreSQL gives to who has that uid, a line each."""
+        done = subprocess.run([sys.executable, f"{harness.ROOT}/tests/pgclient.py",
+                               self.path("/run/postgresql"), str(uid), *statements],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                              stdin=subprocess.DEVNULL, timeout=harness.DEADLINE)
+        if done.returncode != 0:
+            raise AssertionError(f"{statements}: {done.stdout}\n{self.text}")
+        return done.stdout.decode()
 
     def connect(self, port):
         """A connection to the machine's own loopback."""

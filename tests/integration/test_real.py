@@ -262,7 +262,7 @@ class Chrony(RealCase):
     """forking as root by "!", then another user; conditions, five kinds of directories."""
 
     def probe(self, machine):
-        self.assertIn("Reference ID", machine.run("/usr/bin/chronyc", "-n", "tracking"))
+        self.assertIn("Reference ID", machine.run_on_network("/usr/bin/chronyc", "-n", "-h", "127.0.0.1", "tracking"))
 
     def test_chrony(self):
         unit = "chrony.service"
@@ -277,7 +277,7 @@ class Postgres(RealCase):
     """A template's instance: forking, pg_ctlcluster in perl for start and stop, OOMScoreAdjust=."""
 
     def probe(self, machine):
-        self.assertEqual(machine.run("/usr/bin/psql", "-XAtc", "SELECT 6 * 7", uid=986), "42\n")
+        self.assertEqual(machine.sql("SELECT 6 * 7", uid=986), "42\n")
 
     def test_postgres(self):
         unit = "postgresql@15-main.service"

@@ -44,10 +44,8 @@ class Sandboxed(harness.Case):
         self.assertEqual(machine.talk(6379, b"SET a hello\r\nGET a\r\nBGSAVE\r\nQUIT\r\n"),
                          b"+OK\r\n$5\r\nhello\r\n+Background saving started\r\n+OK\r\n")
         self.work_node(machine)
-        script = [word for line in SQL for word in ("-c", line)]
-        answer = machine.run("/usr/bin/psql", "-XAtq", "-v", "ON_ERROR_STOP=1", *script,
-                             "-c", "SELECT count(*), sum(length(v)) FROM t", uid=986)
-        self.assertEqual(answer, "5000|22500\n")
+        self.assertEqual(machine.sql(*SQL, "SELECT count(*), sum(length(v)) FROM t", uid=986),
+                         "5000|22500\n")
 
     def work_node(self, machine):
         def ask():
