@@ -63,6 +63,10 @@ static int map_all(void)
 		return fail("the journal", r);
 	gate.journal = journal;
 	r = gateboard_map(store_find(gate.store, STORE_GATE, 0), true, &gate.record);
+	/* Where it is a file a service that is root may have cut it: then it begins anew. */
+	if (r == -EBADMSG &&
+	    gateboard_format(store_find(gate.store, STORE_GATE, 0), "starting again") == 0)
+		r = gateboard_map(store_find(gate.store, STORE_GATE, 0), true, &gate.record);
 	if (r < 0)
 		return fail("its own record", r);
 	gate.unmarked_unit = find_unmarked(&gate.plan);

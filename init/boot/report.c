@@ -69,11 +69,11 @@ int report_kernel(struct boot *boot)
 	return 0;
 }
 
-/* Shells= is judged when the units are loaded (units/shells.c), and that is all for now. */
+/* Shells= is judged when the units are loaded (units/shells.c); who comes from outside is holdfast-gate's,
+ * which says itself by which means. */
 int report_shells(struct boot *boot)
 {
-	static const char *const why = "nothing keeps who enters from outside, or a service, from "
-				       "executing a shell that is in the image";
+	static const char *const why = "for whoever comes from outside see exec-gate and intruders";
 	bool is_refused = units_conf(boot->units)->shells_must_be_refused;
 
 	boot_protect(boot, "shells", is_refused ? PROTECTION_REDUCED : PROTECTION_NONE,

@@ -247,7 +247,7 @@ class Statuses(instance.Case):
     def test_how_far_shells_are_refused_is_said(self):
         level, text = self.protections()["shells"]
         self.assertEqual(level, "reduced")
-        self.assertIn("refused in units; nothing keeps who enters from outside", text)
+        self.assertIn("refused in units; for whoever comes from outside", text)
         level, text = self.protections(conf="[Holdfast]\nShells=warn\n")["shells"]
         self.assertEqual(level, "none")
         self.assertIn("warned of in units", text)
