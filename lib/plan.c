@@ -23,6 +23,7 @@ const size_t plan_record_sizes[PLAN_SECTION_COUNT] = {
 	[PLAN_LIMITS] = sizeof(struct plan_limit),
 	[PLAN_STATUSES] = sizeof(struct plan_statuses),
 	[PLAN_PROBES] = sizeof(struct plan_probe),
+	[PLAN_RULES] = sizeof(struct plan_rule),
 	[PLAN_LISTS] = sizeof(uint32_t),
 	[PLAN_STRINGS] = sizeof(char),
 };
@@ -146,7 +147,9 @@ static bool unit_fits(const struct plan *plan, const struct plan_unit *unit)
 	       range_fits(plan, unit->directories, PLAN_DIRECTORIES) &&
 	       range_fits(plan, unit->scratch, PLAN_SCRATCH) &&
 	       range_fits(plan, unit->secrets, PLAN_SECRETS) &&
-	       range_fits(plan, unit->templates, PLAN_TEMPLATES);
+	       range_fits(plan, unit->templates, PLAN_TEMPLATES) &&
+	       range_fits(plan, unit->shared_rules, PLAN_RULES) &&
+	       range_fits(plan, unit->rules, PLAN_RULES);
 }
 
 static bool units_fit(const struct plan *plan)
@@ -218,6 +221,10 @@ static bool small_records_fit(const struct plan *plan)
 		const struct plan_probe *p = record(plan, PLAN_PROBES, i);
 		if (p->kind >= PROBE_KIND_COUNT || !string_fits(plan, p->target) ||
 		    !range_fits(plan, p->exec, PLAN_EXECS))
+			return false;
+	}
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_RULES); i++) {
+		if (!string_fits(plan, plan_rule(plan, i)->path))
 			return false;
 	}
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
@@ -334,6 +341,11 @@ uint32_t plan_find_unit(const struct plan *plan, const char *name)
 const struct plan_exec *plan_exec(const struct plan *plan, uint32_t i)
 {
 	return record(plan, PLAN_EXECS, i);
+}
+
+const struct plan_rule *plan_rule(const struct plan *plan, uint32_t i)
+{
+	return record(plan, PLAN_RULES, i);
 }
 
 const struct plan_condition *plan_condition(const struct plan *plan, uint32_t i)

@@ -249,6 +249,21 @@ struct plan_template {
 };
 #define TEMPLATE_IS_JSON (1U << 0) /* places without a filter stand within double quotes */
 
+/*
+ * What a unit may do with files at and below a path. Rules only add: what no rule allows, of the
+ * kinds that plan_unit.denied_rights names, is denied (supervisor/landlock.c). Paths are absolute,
+ * outside of RootDirectory=, and have no symbolic link in them.
+ */
+struct plan_rule {
+	plan_str path;
+	uint32_t rights;
+};
+#define RULE_EXECUTE (1U << 0)
+#define RULE_READ    (1U << 1) /* of files */
+#define RULE_LIST    (1U << 2) /* names in directories */
+#define RULE_WRITE   (1U << 3) /* contents, and what there is: create, rename, remove */
+#define RULE_DEVICE  (1U << 4) /* no kind of its own: reads, writes and asks one that is there */
+
 struct plan_socket {
 	uint32_t unit;	  /* the socket unit */
 	plan_str address; /* as written: 80, [::1]:80, /run/x, @x */
@@ -360,7 +375,9 @@ struct plan_unit {
 	uint64_t refresh_us; /* how often its secrets are looked at; 0: never, but for leases */
 	uint32_t on_change;  /* enum secret_change */
 	uint32_t change_signal;
-	struct plan_range probes; /* of each kind at most one: plan_unit_probe */
+	uint32_t denied_rights; /* RULE_…, but for what the rules and its own directories allow */
+	struct plan_range shared_rules, rules; /* the first may be those of other units, too */
+	struct plan_range probes;	       /* of each kind at most one: plan_unit_probe */
 };
 
 /* How far a promise is kept here: its ladder's rung (design, section 1, promise 6). */
@@ -396,6 +413,7 @@ enum plan_section {
 	PLAN_LIMITS,
 	PLAN_STATUSES,
 	PLAN_PROBES,
+	PLAN_RULES,
 	PLAN_LISTS,
 	PLAN_STRINGS,
 	PLAN_SECTION_COUNT
@@ -476,6 +494,7 @@ const struct plan_statuses *plan_unit_statuses(const struct plan *plan,
 					       const struct plan_unit *unit);
 const struct plan_probe *plan_unit_probe(const struct plan *plan, const struct plan_unit *unit,
 					 enum probe_kind kind);
+const struct plan_rule *plan_rule(const struct plan *plan, uint32_t i);
 uint32_t plan_section_count(const struct plan *plan, enum plan_section section);
 
 bool plan_status_has(const struct plan_status_set *set, int code, int status);

@@ -20,6 +20,7 @@
 #include "lib/signals.h"
 #include "lib/str.h"
 #include "lib/sys.h"
+#include "supervisor/confine_files.h"
 #include "supervisor/setup.h"
 
 /*
@@ -212,6 +213,7 @@ static const struct step {
 	{"prepare a directory", 233, directory_prepare},
 	{"write the credentials", 243, credentials_write},
 	{"set up mounts", 226, confine_mounts},
+	{"confine it to its files", 226, confine_files},
 	{"change the root", 210, confine_root},
 	{"set limits", 205, confine_limits},
 	{"set the umask", 202, set_umask},

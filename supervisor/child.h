@@ -41,6 +41,9 @@ struct child {
 	int cgroup_fd;
 	bool is_in_cgroup; /* born there */
 	bool shares_files; /* until child_run makes them its own */
+	bool wants_files;  /* it enters a rule set: supervisor/confine_files.h */
+	bool owns_ruleset;
+	int ruleset_fd;
 	int null_fd, output_fd, error_fd, event_fd, secret_fd, credentials_fd, environ_fd;
 	bool drops_rights; /* ids, capabilities and no_new_privs are the unit's */
 

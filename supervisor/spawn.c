@@ -29,11 +29,13 @@
 #include "supervisor/cgroup.h"
 #include "supervisor/child.h"
 #include "supervisor/clone.h"
+#include "supervisor/confine_files.h"
 #include "supervisor/filter.h"
 
 enum low_fd {
 	LOW_OUTPUT,
 	LOW_ERROR,
+	LOW_RULESET,
 	LOW_NULL,
 	LOW_EVENT,
 	LOW_SECRET,
@@ -50,7 +52,7 @@ enum low_fd {
 
 struct flight {
 	_Atomic int32_t is_aloft; /* the kernel's: see struct clone_request */
-	int low[LOW_COUNT];	  /* the spawner's but for stdout and stderr */
+	int low[LOW_COUNT];	  /* the spawner's but for stdout, stderr and rule set */
 	char *arena, *stack;
 	struct child child;
 	struct spawn_request request;
@@ -164,7 +166,7 @@ static int make_flight(struct spawner *spawner, struct flight *flight)
 		return -ENOMEM;
 	flight->stack = flight->arena + CHILD_ARENA_SIZE;
 	memcpy(flight->low, spawner->low, sizeof(flight->low));
-	for (enum low_fd which = LOW_OUTPUT; which <= LOW_ERROR; which++) {
+	for (enum low_fd which = LOW_OUTPUT; which <= LOW_RULESET; which++) {
 		flight->low[which] = fcntl(spawner->null_fd, F_DUPFD_CLOEXEC, 3);
 		if (flight->low[which] < 0)
 			return -errno;
@@ -213,7 +215,9 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
 	int r = filter_init(plan, &spawner->filters);
 	if (r == 0)
 		r = open_kept(spawner);
-	return r < 0 ? r : map_memory(spawner);
+	if (r == 0)
+		r = map_memory(spawner);
+	return r < 0 ? r : confine_files_init(spawner);
 }
 
 static bool drops_rights(const struct plan_unit *unit, const struct spawn_request *request)
@@ -241,6 +245,24 @@ static int lower(const struct child *child, enum low_fd which, int *fd)
 	return 0;
 }
 
+static void close_ruleset(struct child *child)
+{
+	if (child->owns_ruleset)
+		fd_close(child->ruleset_fd);
+	child->owns_ruleset = false;
+}
+
+static int lower_ruleset(struct child *child)
+{
+	int fd = child->ruleset_fd;
+	int r = lower(child, LOW_RULESET, &child->ruleset_fd);
+
+	if (child->owns_ruleset)
+		fd_close(fd);
+	child->owns_ruleset = false;
+	return r;
+}
+
 /* What the child uses, at numbers that survive child_own_files; but for LISTEN_FDS, of which there
  * may be many. */
 static int choose_files(struct child *child)
@@ -260,7 +282,7 @@ static int choose_files(struct child *child)
 	if (!spawner->has_close_range || child->n_sockets > 0)
 		return 0;
 	if ((r = lower(child, LOW_OUTPUT, &child->output_fd)) < 0 ||
-	    (r = lower(child, LOW_ERROR, &child->error_fd)) < 0 ||
+	    (r = lower(child, LOW_ERROR, &child->error_fd)) < 0 || (r = lower_ruleset(child)) < 0 ||
 	    (r = lower(child, LOW_SECRET, &child->secret_fd)) < 0 ||
 	    (r = lower(child, LOW_CREDENTIALS, &child->credentials_fd)) < 0 ||
 	    (r = lower(child, LOW_ENVIRON, &child->environ_fd)) < 0)
@@ -286,6 +308,8 @@ static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, in
 	int r = command_prepare(child);
 
 	if (r == 0)
+		r = confine_files_choose(child);
+	if (r == 0)
 		r = choose_files(child);
 	if (r < 0)
 		return r;
@@ -302,6 +326,7 @@ static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, in
 			.is_aloft = is_aloft,
 		},
 		ret_pidfd);
+	close_ruleset(child);
 	board_copy_slots(child->spawner->board, request->unit);
 	return r;
 }

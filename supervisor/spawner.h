@@ -22,7 +22,7 @@ struct spawner {
 	int event_fd; /* where a child says what failed: a copy of our stderr */
 	/* Numbers as low as can be, all below low_end, for the few fds that most children need
 	 * (enum low_fd): see child_own_files. */
-	int low[7], low_end;
+	int low[8], low_end;
 	bool has_close_range;
 
 	/* What we are ourselves: a child changes only what differs from its unit. */
@@ -41,6 +41,7 @@ struct spawner {
 	/* BOARD_FAILURE_MAX bytes that are shared even with a child that is a copy of us (which has
 	 * no board): why it could not be set up. Empty before and after each spawn. */
 	char *failure;
+	struct rulesets *rulesets; /* supervisor/confine_files.c */
 	struct flight *flights; /* for those that are not waited for */
 	struct filters *filters;
 };

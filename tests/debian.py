@@ -45,7 +45,19 @@ COPIES = (("/usr/lib/php/8.2/php.ini-production", "/etc/php/8.2/fpm/php.ini"),
           ("/usr/share/memcached/memcached.conf.default", "/etc/memcached.conf"),
           ("/usr/share/chrony/chrony.conf", "/etc/chrony/chrony.conf"))
 STRICT_FOLDER = "/etc/holdfast/strict"  # with UnitPath=: the strict sandbox for Debian's units
-STRICT = ("nginx", "php8.2-fpm", "redis-server", "postgresql@15-main")
+# What each needs then beside the three words: where it writes that it does not declare; no helper
+# that is a shell script, and no wrapper that starts the server by one.
+STRICT = {
+    "nginx": "ReadWritePaths=/run\n",
+    "php8.2-fpm": "ReadWritePaths=/run/php\nExecStartPost=\nExecStopPost=\n",
+    "redis-server": "",
+    "postgresql@15-main":
+        "Type=notify\nUser=postgres\nPIDFile=\nRuntimeDirectory=postgresql\n"
+        "ReadWritePaths=/var/lib/postgresql\nKillSignal=SIGINT\nKillMode=mixed\nExecStop=\n"
+        "ExecStart=\nExecStart=/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main "
+        "-c config_file=/etc/postgresql/15/main/postgresql.conf -c logging_collector=on "
+        "-c log_directory=/var/log/postgresql -c log_filename=postgresql-15-main.log\n",
+}
 SLOW_BYTES = 48 << 10  # more than what nginx sends in its first second at 32k
 # What a user of these packages writes into the image.
 FILES = {
@@ -94,8 +106,8 @@ FILES = {
     "/srv/work.php": "<?php $f = tempnam('/tmp', 'w'); file_put_contents($f, 'kept');\n"
                      "$s = stream_socket_client('tcp://127.0.0.1:6379'); fwrite($s, \"PING\\r\\n\");\n"
                      "echo hash('sha256', 'x'), ' ', file_get_contents($f), ' ', trim(fgets($s));\n",
-    **{f"{STRICT_FOLDER}/{name}.service.d/strict.conf": "[X-Holdfast]\nSandbox=strict\n"
-       for name in STRICT},
+    **{f"{STRICT_FOLDER}/{name}.service.d/strict.conf":
+       f"[Service]\n{keys}[X-Holdfast]\nSandbox=strict\n" for name, keys in STRICT.items()},
 }
 
 

@@ -64,6 +64,9 @@ class Instance(harness.Process):
     units: {file name: text}. Every unit named in wanted stands in Units=. Without a rung the root is
     the machine's, which is writable: so ReadOnlyRoot=warn, unless conf says otherwise. On a rung it
     is folder/root, a tree of its own, and the configuration lies in it.
+
+    The services write to the tests' folders, which no unit names: so Sandbox=unit, unless one says
+    otherwise.
     """
 
     def __init__(self, folder, units, wanted, conf="", options=(), env=None, bin_dir=None, wrap=(),
@@ -84,6 +87,8 @@ class Instance(harness.Process):
         for name, text in units.items():
             path = f"{etc}/units/{name}"
             os.makedirs(os.path.dirname(path), exist_ok=True)
+            if name.endswith(".service") and "\nSandbox=" not in text:
+                text = f"{text.rstrip()}\n[X-Holdfast]\nSandbox=unit\n"
             with open(path, "w", encoding="utf-8") as f:
                 f.write(text)
         root = "" if self.rung else "ReadOnlyRoot=warn\n"

@@ -13,6 +13,7 @@
 #include "units/main_unit.h"
 #include "units/programs.h"
 #include "units/resolve.h"
+#include "units/rules.h"
 #include "units/sandbox.h"
 #include "units/specifier.h"
 #include "units/tmpfiles.h"
@@ -88,6 +89,7 @@ static void load(struct units *units)
 	check_wrapped(units);
 	listen_check(units);
 	programs_check(units);
+	rules_settle(units);
 }
 
 /* Apart, so that no variable of the caller is clobbered by the jump. */
@@ -140,6 +142,8 @@ void units_free(struct units *units)
 	if (!units)
 		return;
 	source_finish(&units->source);
+	listing_finish(&units->listing);
+	readable_finish(&units->readable);
 	arena_finish(&units->arena);
 	free(units);
 }

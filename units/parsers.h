@@ -45,6 +45,9 @@ void parse_oom_policy(const struct parse *parse, void *target); /* the same */
 void parse_cpu_quota(const struct parse *parse, void *target);	/* uint32_t: percent, 0 none */
 void parse_cpu_period(const struct parse *parse, void *target); /* uint32_t: us, 0 default */
 
+/* parse_paths.c */
+void parse_allowed_paths(const struct parse *parse, void *target); /* struct allowed_paths */
+
 /* parse_condition.c; data: its row */
 void parse_condition(const struct parse *parse, void *target); /* struct conditions */
 

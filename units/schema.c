@@ -43,6 +43,10 @@
 	{                                                                   \
 		"Service", key, parser, FIELD(resources[resource]), 0, NULL \
 	}
+#define PATHS(key, which)                                                         \
+	{                                                                         \
+		"Service", key, parse_allowed_paths, FIELD(paths[which]), 0, NULL \
+	}
 #define FOLDER(key, type)                                                                         \
 	{"Service", key "Directory", parse_directories, FIELD(directories[type]), 0, NULL},       \
 	{                                                                                         \
@@ -180,6 +184,14 @@ static const struct directive directives[] = {
 	{"Service", "RuntimeDirectoryPreserve", parse_preserve, FIELD(keep_runtime), 0, NULL},
 	{"Service", "TemporaryFileSystem", parse_tmpfs, FIELD(scratch), 0, NULL},
 	{"Service", "LoadCredential", parse_credential, FIELD(secrets), 0, NULL},
+	PATHS("ExecPaths", PATHS_EXEC),
+	PATHS("NoExecPaths", PATHS_NO_EXEC),
+	PATHS("ReadWritePaths", PATHS_READ_WRITE),
+	PATHS("ReadWriteDirectories", PATHS_READ_WRITE),
+	PATHS("ReadOnlyPaths", PATHS_READ_ONLY),
+	PATHS("ReadOnlyDirectories", PATHS_READ_ONLY),
+	PATHS("InaccessiblePaths", PATHS_INACCESSIBLE),
+	PATHS("InaccessibleDirectories", PATHS_INACCESSIBLE),
 
 	{"Socket", "ListenStream", parse_listen, FIELD(listeners), SOCK_STREAM, NULL},
 	{"Socket", "ListenDatagram", parse_listen, FIELD(listeners), SOCK_DGRAM, NULL},
@@ -267,8 +279,7 @@ static const struct known {
 	 "SecureBits ProtectProc ProcSubset SystemCallFilter SystemCallArchitectures "
 	 "SystemCallErrorNumber SystemCallLog MemoryDenyWriteExecute RestrictNamespaces RestrictRealtime "
 	 "RestrictSUIDSGID RestrictAddressFamilies LockPersonality RestrictFileSystems "
-	 "ReadWriteDirectories ReadOnlyDirectories InaccessibleDirectories ReadWritePaths ReadOnlyPaths "
-	 "InaccessiblePaths ExecPaths NoExecPaths PrivateDevices ProtectKernelTunables "
+	 "PrivateDevices ProtectKernelTunables "
 	 "ProtectKernelModules ProtectKernelLogs ProtectClock ProtectControlGroups PrivateNetwork "
 	 "PrivateUsers PrivatePIDs PrivateMounts PrivateIPC ProtectSystem ProtectHome ProtectHostname "
 	 "DeviceAllow DevicePolicy IPAddressAllow IPAddressDeny IPIngressFilterPath IPEgressFilterPath "

@@ -62,7 +62,7 @@ static bool is_interactive(const struct strings *argv, size_t first)
 }
 
 /* Programs that become what their next word names. */
-static bool is_wrapper(const char *name)
+bool shells_is_wrapper(const char *name)
 {
 	static const char *const names[] = {
 		"env",	   "nice",    "ionice",	 "nohup",   "setsid",	 "stdbuf",    "timeout",
@@ -83,7 +83,7 @@ struct line {
 static bool is_of_interest(const char *name)
 {
 	return shells_is_login(name) || shells_is_shell(name) || is_multi_call(name) ||
-	       is_wrapper(name);
+	       shells_is_wrapper(name);
 }
 
 /*
@@ -140,7 +140,7 @@ const char *shells_refusal(const char *path, const struct strings *argv, shells_
 		const char *refusal = refusal_by_name(&line, name, first);
 		if (!refusal)
 			refusal = refusal_by_name(&line, behind, first);
-		if (refusal || (!is_wrapper(name) && !is_wrapper(behind)))
+		if (refusal || (!shells_is_wrapper(name) && !shells_is_wrapper(behind)))
 			return refusal;
 		size_t next = wrapped_word(&line, first);
 		if (next == argv->count)

@@ -18,3 +18,5 @@ const char *shells_refusal(const char *path, const struct strings *argv, shells_
 /* By name alone: a program that gives a login; a shell, or what can be one. name: without folders. */
 bool shells_is_login(const char *name);
 bool shells_is_shell(const char *name);
+/* One that is there to run another program, which its command line names (env, timeout). */
+bool shells_is_wrapper(const char *name);

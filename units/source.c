@@ -147,6 +147,16 @@ int source_read(struct source *source, const char *path, size_t max, char **ret_
 	return 0;
 }
 
+ssize_t source_peek(struct source *source, const char *path, uint64_t offset, void *buffer,
+		    size_t size)
+{
+	CLEANUP(fd_closep) int fd = source_open(source, path, O_RDONLY);
+	if (fd < 0)
+		return fd;
+	ssize_t n = pread(fd, buffer, size, (off_t)offset);
+	return n < 0 ? -errno : n;
+}
+
 static int compare_names(const void *a, const void *b)
 {
 	return strcmp(*(const char *const *)a, *(const char *const *)b);

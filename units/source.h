@@ -7,6 +7,7 @@
  */
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "units/arena.h"
@@ -45,6 +46,11 @@ int source_open(struct source *source, const char *path, int flags);
  */
 int source_read(struct source *source, const char *path, size_t max, char **ret_text,
 		size_t *ret_size);
+
+/* At most size bytes of the regular file at path, from offset on, into buffer: how many. -errno as
+ * above. */
+ssize_t source_peek(struct source *source, const char *path, uint64_t offset, void *buffer,
+		    size_t size);
 
 /* Why a file could not be read, in words. */
 const char *source_strerror(int error);

@@ -9,7 +9,9 @@
 
 #include "lib/template.h"
 #include "units/arena.h"
+#include "units/listing.h"
 #include "units/names.h"
+#include "units/readable.h"
 #include "units/report.h"
 #include "units/source.h"
 #include "units/types.h"
@@ -118,6 +120,36 @@ enum resource {
 	RESOURCE_COUNT
 };
 
+/* A word of ExecPaths= and its like. */
+enum path_key {
+	PATHS_EXEC,
+	PATHS_NO_EXEC,
+	PATHS_READ_WRITE,
+	PATHS_READ_ONLY,
+	PATHS_INACCESSIBLE,
+	PATH_KEY_COUNT
+};
+struct allowed_path {
+	const char *path;
+	bool is_optional; /* - */
+	bool is_inside;	  /* +: below RootDirectory= */
+	struct where at;
+};
+struct allowed_paths {
+	struct allowed_path *items;
+	size_t count, capacity;
+};
+
+/* What a unit may do at and below a path: RULE_… of lib/plan.h. */
+struct rule {
+	const char *path;
+	uint32_t rights;
+};
+struct rules {
+	struct rule *items;
+	size_t count, capacity;
+};
+
 struct unit;
 struct indices {
 	uint32_t *items;
@@ -197,6 +229,9 @@ struct unit {
 	uint32_t directory_modes[DIRECTORY_TYPE_COUNT];
 	uint32_t keep_runtime;
 	struct scratches scratch;
+	struct allowed_paths paths[PATH_KEY_COUNT];
+	struct rules rules; /* by rules.c */
+	bool has_shared_rules;
 	struct secrets secrets;
 	struct templates templates;
 	struct probe probes[PROBE_KIND_COUNT];
@@ -282,6 +317,10 @@ struct units {
 	bool is_command;
 	struct users users;
 	struct wanted_folders folders;
+	struct rules shared_rules; /* what most strict units may read */
+	bool is_tree_read;	   /* they are known */
+	struct listing listing;	   /* in use, or empty: memory of their own, freed with the rest */
+	struct readable readable;
 	struct secrets needed;	    /* of [Identity], that the machine has to be asked for */
 	struct unit *identity_unit; /* that asks for them; NULL: there are none */
 	struct unit **items;

@@ -31,6 +31,8 @@ struct writer {
 	bool is_public;
 	struct arena arena;
 	struct section sections[PLAN_SECTION_COUNT];
+	struct plan_range *rule_lists; /* those that differ */
+	size_t n_rule_lists, rule_capacity;
 	const char *credentials; /* of the unit that is written; NULL: there are no files */
 };
 
@@ -373,6 +375,47 @@ static struct plan_range add_statuses(struct writer *w, const struct plan_status
 	return range;
 }
 
+/* The same list is written once: the supervisor makes one rule set of it (supervisor/landlock.c). */
+static bool is_written(const struct writer *w, const struct plan_range *range,
+		       const struct rules *rules)
+{
+	const struct plan_rule *written = (const void *)w->sections[PLAN_RULES].data;
+	const char *strings = w->sections[PLAN_STRINGS].data;
+
+	if (range->count != rules->count)
+		return false;
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct plan_rule *rule = &written[range->first + i];
+		if (rule->rights != rules->items[i].rights ||
+		    strcmp(strings + rule->path, rules->items[i].path) != 0)
+			return false;
+	}
+	return true;
+}
+
+static struct plan_range add_rules(struct writer *w, const struct rules *rules)
+{
+	size_t count = w->is_public ? 0 : rules->count;
+
+	for (size_t i = 0; i < w->n_rule_lists && count > 0; i++) {
+		if (is_written(w, &w->rule_lists[i], rules))
+			return w->rule_lists[i];
+	}
+	struct plan_range range = begin_range(w, PLAN_RULES);
+	for (size_t i = 0; i < count; i++) {
+		struct plan_rule rule = {
+			.path = add_text(w, rules->items[i].path),
+			.rights = rules->items[i].rights,
+		};
+		*(struct plan_rule *)add_record(w, PLAN_RULES) = rule;
+	}
+	range.count = (uint32_t)count;
+	w->rule_lists = arena_grow(&w->arena, w->rule_lists, w->n_rule_lists, &w->rule_capacity,
+				   sizeof(*w->rule_lists));
+	w->rule_lists[w->n_rule_lists++] = range;
+	return range;
+}
+
 /* ---------------------------------------------------------------- units */
 
 static void fill_texts(struct writer *w, struct plan_unit *plan, const struct unit *unit)
@@ -405,6 +448,9 @@ static void fill_lists(struct writer *w, struct plan_unit *plan, const struct un
 	plan->scratch = add_scratch(w, &unit->scratch);
 	plan->secrets = add_secrets(w, &unit->secrets);
 	plan->templates = add_templates(w, &unit->templates);
+	plan->rules = add_rules(w, &unit->rules);
+	if (unit->has_shared_rules)
+		plan->shared_rules = add_rules(w, &w->units->shared_rules);
 }
 
 static void add_unit(struct writer *w, const struct unit *unit)

@@ -124,4 +124,5 @@ int doors_close(struct boot *boot); /* on a host, once nothing of the kernel is 
 int report_kernel(struct boot *boot);
 int sandbox_report(struct boot *boot); /* how far services are held in */
 int report_shells(struct boot *boot);
+int report_landlock(struct boot *boot);
 int files_make(struct boot *boot);

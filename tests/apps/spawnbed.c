@@ -8,7 +8,7 @@
  *
  * Keys of run are in the table of tests/support/spawnkeys.c.
  */
-/* TESTS: tests/support/spawnkeys.c tests/support/spawnmany.c tests/support/planbuild.c supervisor/spawn.c supervisor/child.c supervisor/setup.c supervisor/clone.c supervisor/command.c supervisor/confine.c supervisor/confine_mounts.c supervisor/confine_rights.c supervisor/filter.c supervisor/directory.c supervisor/credentials.c supervisor/template.c supervisor/cgroup.c lib/proc.c lib/secretfile.c lib/template.c lib/trust.c lib/walk.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/crash.c lib/store.c lib/plan.c lib/board.c */
+/* TESTS: tests/support/spawnkeys.c tests/support/spawnmany.c tests/support/planbuild.c supervisor/spawn.c supervisor/child.c supervisor/setup.c supervisor/clone.c supervisor/command.c supervisor/confine.c supervisor/confine_mounts.c supervisor/confine_rights.c supervisor/confine_files.c lib/landlock.c supervisor/filter.c supervisor/directory.c supervisor/credentials.c supervisor/template.c supervisor/cgroup.c lib/proc.c lib/secretfile.c lib/template.c lib/trust.c lib/walk.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/crash.c lib/store.c lib/plan.c lib/board.c */
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>

@@ -263,7 +263,7 @@ class Services(Attack):
     def test_garbage_for_the_notify_socket(self):
         run = self.attacked("notify", 10000, options="NotifyAccess=all\n")
         supervisor = run.member("holdfast-supervisor")
-        self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 60)
+        self.assertLess(len(os.listdir(f"/proc/{supervisor}/fd")), 80)
         self.assertEqual(run.events("daemon-died"), [])
         self.assertLess(len(run.events("notify-refused")), 1000)
         self.ends_well(run)
