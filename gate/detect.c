@@ -40,6 +40,16 @@
 
 #define FOUND_MAX 64
 
+/*
+ * Whoever forks and ends, over and over, is at each moment somebody who has just come and is let be. No
+ * more than this many orphans a second end like that otherwise: our own forks execute, and a runtime's
+ * have no parent here. From then on no orphan is let be, until none ends like that any more; and whom
+ * that does not catch within so long cannot be killed.
+ */
+#define VANISHED_MAX	   16
+#define VANISHED_WITHIN_US (1 * USEC_PER_SEC)
+#define PURSUIT_MAX_US	   (5 * USEC_PER_SEC)
+
 /* How often it looks. */
 #define HOT_FAST_US	200 /* in the first HOT_FAST_FOR_US after somebody knocked */
 #define HOT_FAST_FOR_US (5 * USEC_PER_MSEC)
@@ -229,6 +239,7 @@ static void add_young(struct detect *detect, const struct judge_result *result, 
 		.pid = result->stat.pid,
 		.start_ticks = result->stat.start_ticks,
 		.is_executing = result->is_executing,
+		.is_orphan = result->is_orphan,
 		.until_us = now_us + result->grace_us,
 	};
 }
@@ -290,8 +301,10 @@ static bool is_still_young(struct detect *detect, struct look *look, struct dete
 	enum judge_verdict verdict = judge_process(&detect->judge, young->pid, &result);
 
 	/* Somebody else may have its pid by now: that one is found as a new one. */
-	if (result.stat.start_ticks != young->start_ticks)
+	if (result.stat.start_ticks != young->start_ticks) {
+		detect->n_vanished += young->is_orphan;
 		return false;
+	}
 	if (verdict == JUDGE_INTRUDER)
 		add_intruder(detect, look, &result);
 	if (verdict != JUDGE_YOUNG)
@@ -460,8 +473,10 @@ static bool refuse(struct detect *detect, const struct found *found)
 	struct judge_status status = {0};
 	CLEANUP(fd_closep) int pidfd = sys_pidfd_open(stat->pid, 0);
 
-	if (!is_still(detect, found))
+	if (!is_still(detect, found)) {
+		detect->n_vanished += found->result.is_orphan;
 		return true;
+	}
 	(void)judge_read_status(&detect->judge, stat->pid, &status);
 	refusal.uid = status.uid;
 	judge_describe(&detect->judge, stat, refusal.exe, sizeof(refusal.exe));
@@ -475,6 +490,33 @@ static bool refuse(struct detect *detect, const struct found *found)
 	}
 	report(detect, found, &refusal);
 	return refusal.counter != GATE_UNKILLABLE;
+}
+
+/* False when it has been in vain. */
+static bool pursue(struct detect *detect, uint64_t now_us)
+{
+	const struct gate_refusal refusal = {.wall_us = clock_wall_us(),
+					     .counter = GATE_UNKILLABLE};
+	bool is_many = detect->n_vanished > VANISHED_MAX;
+
+	if (is_many && !detect->judge.is_pursuing && !detect->gate->is_lenient) {
+		detect->judge.is_pursuing = true;
+		detect->pursued_since_us = now_us;
+	}
+	if (is_many && detect->judge.is_pursuing &&
+	    now_us - detect->pursued_since_us >= PURSUIT_MAX_US) {
+		gateboard_write_refusal(detect->gate->record, &refusal);
+		event_emit(EVENT_ERROR, words[GATE_UNKILLABLE].event, NULL,
+			   "a process that nobody here started forks and ends, over and over, and "
+			   "cannot be caught");
+		return false;
+	}
+	if (now_us - detect->vanished_since_us < VANISHED_WITHIN_US)
+		return true;
+	detect->judge.is_pursuing &= detect->n_vanished > 0;
+	detect->n_vanished = 0;
+	detect->vanished_since_us = now_us;
+	return true;
 }
 
 static bool refuse_all(struct detect *detect, const struct look *look)
@@ -516,7 +558,10 @@ static void take_triggers(struct detect *detect, uint64_t now_us)
 
 static uint64_t step(struct detect *detect, uint64_t now_us)
 {
-	detect->is_hot = now_us < detect->hot_until_us || detect->n_young > 0;
+	detect->is_hot =
+		now_us < detect->hot_until_us || detect->n_young > 0 || detect->judge.is_pursuing;
+	if (detect->judge.is_pursuing)
+		return HOT_FAST_US;
 	if (detect->is_hot && now_us - detect->hot_since_us < HOT_FAST_FOR_US)
 		return HOT_FAST_US;
 	if (detect->is_hot)
@@ -564,7 +609,7 @@ bool detect_turn(struct detect *detect)
 	take_triggers(detect, now_us);
 	look_for_new(detect, &look, now_us);
 	judge_young(detect, &look, now_us);
-	bool is_safe = refuse_all(detect, &look);
+	bool is_safe = refuse_all(detect, &look) && pursue(detect, now_us);
 	plan_next(detect, cpu_us() - before_us);
 	return is_safe;
 }

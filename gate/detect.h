@@ -35,10 +35,15 @@ struct detect {
 
 	struct detect_young {
 		int32_t pid;
-		bool is_executing;
+		bool is_executing, is_orphan;
 		uint64_t start_ticks, until_us;
 	} young[DETECT_YOUNG_MAX];
 	uint32_t n_young;
+
+	/* Who runs: forks and ends, over and over, each of them too young to be judged. */
+	uint32_t n_vanished; /* young ones that ended so, since vanished_since_us */
+	uint64_t vanished_since_us;
+	uint64_t pursued_since_us; /* while the judge pursues */
 
 	uint64_t hot_since_us, hot_until_us; /* somebody comes: it looks often */
 	uint64_t moving_until_us;	     /* something moved: it looks now and then */

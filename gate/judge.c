@@ -185,8 +185,11 @@ static bool has_mark(const struct judge *judge, int32_t pid)
 static enum judge_verdict judge_program(const struct judge *judge, struct judge_result *result,
 					const struct proc_stat *top)
 {
+	result->is_orphan = top->parent != 0;
 	if (!result->stat.has_executed && !top->has_executed) {
-		result->grace_us = top->parent == 0 ? RUNTIME_GRACE_US : ORPHAN_GRACE_US;
+		if (result->is_orphan && judge->is_pursuing)
+			return JUDGE_INTRUDER;
+		result->grace_us = result->is_orphan ? ORPHAN_GRACE_US : RUNTIME_GRACE_US;
 		return JUDGE_YOUNG;
 	}
 	/* It starts nobody. */

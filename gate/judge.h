@@ -44,6 +44,7 @@ struct judge {
 	uint64_t capabilities;	 /* whose holders' files we may look at; all: anybody's */
 	bool are_orphans_marked; /* who has lost its parent and no mark is an intruder's */
 	bool has_counts;	 /* the kernel counts filters (5.9) */
+	bool is_pursuing;	 /* no orphan without the mark is let be, however young */
 	uint32_t init_filters;	 /* of PID 1 */
 	/* The sessions of intruders: what they leave behind is known by them. A ring. */
 	int32_t sessions[JUDGE_SESSIONS];
@@ -62,6 +63,7 @@ struct judge_result {
 	struct proc_stat stat; /* its own */
 	int32_t top;	       /* the first of the chain that is not ours; 0: all are */
 	int32_t top_session;
+	bool is_orphan; /* JUDGE_YOUNG, JUDGE_INTRUDER: PID 1 is its or the first one's parent */
 	bool is_executing; /* JUDGE_YOUNG: it is on its way into a program that is not to be seen yet */
 	uint64_t grace_us; /* JUDGE_YOUNG: how long it may be so */
 };

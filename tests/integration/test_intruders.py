@@ -174,6 +174,7 @@ ATTACKS = {
     "nsenter -p, an orphan": enter("-p", argv=(INTRUDER, "--orphan", "{s}")),
     "a fork without an exec": joined(),
     "an orphan without an exec": joined("--orphan"),
+    "one who runs": joined("--run"),
     "beside": beside,
 }
 # What goes by the runtime.

@@ -214,6 +214,28 @@ static void test_young(void **state)
 	assert_int_equal(result.grace_us, 100000);
 }
 
+/* Of who forks and ends, over and over, the next one is always young. */
+static void test_pursuit(void **state)
+{
+	struct judge_result result;
+
+	(void)state;
+	enter((struct someone){.pid = 50, .flags = FORKED, .filters = 1});
+	enter((struct someone){
+		.pid = 53, .parent = 1, .flags = FORKED, .session = 53, .filters = 1});
+	enter((struct someone){
+		.pid = 54, .parent = 53, .flags = FORKED, .session = 53, .filters = 1});
+	enter((struct someone){
+		.pid = 55, .parent = 1, .flags = FORKED, .session = 55, .filters = 2});
+	judge.is_pursuing = true;
+	assert_int_equal(judge_process(&judge, 53, &result), JUDGE_INTRUDER);
+	assert_true(result.is_orphan);
+	assert_int_equal(ask(54), JUDGE_INTRUDER);
+	assert_int_equal(ask(55), JUDGE_OURS);
+	assert_int_equal(judge_process(&judge, 50, &result), JUDGE_YOUNG);
+	assert_false(result.is_orphan);
+}
+
 static void test_orphans(void **state)
 {
 	(void)state;
@@ -387,6 +409,7 @@ int main(void)
 		ROW(test_from_outside),
 		ROW(test_visitor),
 		ROW(test_young),
+		ROW(test_pursuit),
 		ROW(test_orphans),
 		ROW(test_a_kernel_that_does_not_count),
 		ROW(test_a_ring_of_sessions),
