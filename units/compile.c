@@ -11,6 +11,7 @@
 #include "units/identity.h"
 #include "units/load.h"
 #include "units/main_unit.h"
+#include "units/modules.h"
 #include "units/programs.h"
 #include "units/resolve.h"
 #include "units/rules.h"
@@ -89,6 +90,7 @@ static void load(struct units *units)
 	check_wrapped(units);
 	listen_check(units);
 	programs_check(units);
+	modules_check(units);
 	rules_settle(units);
 }
 

@@ -218,6 +218,12 @@ static void add_scratch(struct units *units, const struct scratch *scratch)
 	list->items[at] = *scratch;
 }
 
+/* An instance, which has an environment, and no host; of an image that is looked at nobody knows. */
+static bool is_no_host(const struct units *units)
+{
+	return units->request.environment && !units->request.is_host && !units->request.is_offline;
+}
+
 static void apply_scratch(const struct parse *parse)
 {
 	struct scratch scratch = {.mode = 0755, .at = parse->item->at};
@@ -235,7 +241,7 @@ static void apply_scratch(const struct parse *parse)
 		parse_error(parse, 0, "a disk that is made anew and read-only holds nothing");
 		return;
 	}
-	if (scratch.device && !parse->units->request.is_host && !parse->units->request.is_offline) {
+	if (scratch.device && is_no_host(parse->units)) {
 		parse_warning(parse, 0,
 			      "device= is for hosts, and this is none: it is memory here");
 		scratch.device = NULL;
@@ -325,7 +331,7 @@ static void apply(struct units *units, int section, const struct lex_item *item)
 		.specifiers = {&units->arena, &units->source, NULL, NULL, units->request.hostname},
 	};
 
-	if (sections[section].is_for_hosts && !units->request.is_host && !units->request.is_offline)
+	if (sections[section].is_for_hosts && is_no_host(units))
 		report_warning(&units->report, &item->at,
 			       "%s= in [%s] is for hosts, and this is none: passed over", item->key,
 			       sections[section].name);

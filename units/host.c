@@ -39,7 +39,8 @@ static const char *get_variable(struct units *units, const char *name)
 	return NULL;
 }
 
-/* What runtimes leave behind (systemd-detect-virt(1) names the ids). NULL: no container. */
+/* What runtimes leave behind (systemd-detect-virt(1) names the ids), and what none has named: a PID
+ * namespace that is not the machine's, as systemd has it since 257. NULL: no container. */
 static const char *container_id(struct units *units)
 {
 	const char *id = get_variable(units, "container");
@@ -50,7 +51,9 @@ static const char *container_id(struct units *units)
 		return "podman";
 	if (exists(units, "/.dockerenv"))
 		return "docker";
-	return get_variable(units, "KUBERNETES_SERVICE_HOST") ? "container-other" : NULL;
+	return units->request.is_contained || get_variable(units, "KUBERNETES_SERVICE_HOST")
+		       ? "container-other"
+		       : NULL;
 }
 
 static const char *machine_id(struct units *units)
@@ -288,4 +291,22 @@ bool host_has_cpus(struct units *units, const char *parameter)
 		c.equal = true;
 	return count > 0 && str_parse_u64(c.rest, UINT32_MAX, &wanted) == 0 &&
 	       compare_number(&c, (uint64_t)count, wanted);
+}
+
+uint64_t host_tasks_max(struct units *units)
+{
+	static const char *const bounds[] = {"/proc/sys/kernel/pid_max",
+					     "/proc/sys/kernel/threads-max",
+					     "/sys/fs/cgroup/pids.max"};
+	uint64_t least = UINT64_MAX;
+
+	for (size_t i = 0; i < ARRAY_COUNT(bounds); i++) {
+		char *text = arena_string(&units->arena, read_text(units, bounds[i]));
+		uint64_t bound;
+		text[strcspn(text, "\n")] = '\0';
+		/* "max" is none. */
+		if (str_parse_u64(text, INT32_MAX, &bound) == 0 && bound < least)
+			least = bound;
+	}
+	return least;
 }

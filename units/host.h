@@ -3,6 +3,7 @@
  * Conditions whose answer cannot change while the instance lives: decided once, at boot.
  */
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "units/unit.h"
 
@@ -22,3 +23,6 @@ bool host_is_always(struct units *units, const char *parameter);
 bool host_is_kernel(struct units *units, const char *parameter);
 bool host_has_memory(struct units *units, const char *parameter);
 bool host_has_cpus(struct units *units, const char *parameter);
+
+/* How many tasks the kernel and the container's cgroup let be; UINT64_MAX: nobody says. */
+uint64_t host_tasks_max(struct units *units);

@@ -11,6 +11,7 @@
 #include "lib/clock.h"
 #include "lib/str.h"
 #include "units/directive.h"
+#include "units/host.h"
 #include "units/parsers.h"
 #include "units/values.h"
 
@@ -66,6 +67,15 @@ void parse_memory(const struct parse *parse, void *target)
 			    parse->value);
 }
 
+/* Of what there can be here, as systemd counts it: the least of what bounds the number of tasks. At
+ * least one, since none at all is no service. */
+static uint64_t share_of_tasks(struct units *units, uint64_t percent)
+{
+	uint64_t all = host_tasks_max(units);
+
+	return all == UINT64_MAX ? all : MAX(all * percent / 100, 1);
+}
+
 void parse_tasks(const struct parse *parse, void *target)
 {
 	const char **text = target;
@@ -75,12 +85,14 @@ void parse_tasks(const struct parse *parse, void *target)
 		*text = NULL;
 	else if (strcmp(parse->value, "infinity") == 0)
 		*text = keep_number(parse, UINT64_MAX);
-	else if (read_percent(parse->value, 100, &count))
-		parse_warning(parse, 0, "a share of all tasks is not honoured: expected a number");
+	else if (read_percent(parse->value, 100, &count) && count > 0)
+		*text = keep_number(parse, share_of_tasks(parse->units, count));
 	else if (str_parse_u64(parse->value, INT32_MAX, &count) == 0 && count > 0)
 		*text = keep_number(parse, count);
 	else
-		parse_error(parse, 0, "\"%s\": expected a number of tasks, or infinity",
+		parse_error(parse, 0,
+			    "\"%s\": expected a number of tasks, a share such as 25%%, or "
+			    "infinity",
 			    parse->value);
 }
 

@@ -61,6 +61,7 @@ struct units_request {
 				     What holds a / is a file below root_fd */
 	bool is_offline;      /* no such user, no such file: a warning where boot would refuse */
 	bool is_host;	      /* its environment is the kernel's: not asked for ${VAR} */
+	bool is_contained;    /* in a PID namespace of its own: a container, whoever made it */
 	const char *hostname; /* for %H; "" when unknown */
 };
 

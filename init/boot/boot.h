@@ -35,6 +35,7 @@ struct boot {
 	/* Where we are (place.c). */
 	bool is_pid1; /* our parent is PID 1 of its PID namespace */
 	bool is_host; /* and that is the first PID namespace: nothing from outside is trusted */
+	bool is_contained; /* in another PID namespace than the first */
 	bool can_mount;
 	uint64_t capabilities; /* effective: bit 1 << CAP_… */
 	uint64_t bounding;     /* the same of the bounding set */
@@ -87,6 +88,9 @@ void boot_protect(struct boot *boot, const char *name, enum protection_level lev
 
 /* Hands fd (borrowed) to PID 1's store. 0 or an exit status. */
 int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
+
+/* That the unit will not be started, as a condition of it says that cannot change (skipped.c). */
+bool boot_skips(const struct boot *boot, uint32_t unit);
 
 /* The steps. */
 int place_find(struct boot *boot);

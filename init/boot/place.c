@@ -107,7 +107,8 @@ int place_find(struct boot *boot)
 	boot->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	boot->has_filters = sys_has_filters();
 	boot->is_pid1 = getppid() == 1;
-	boot->is_host = boot->is_pid1 && is_first_pid_namespace();
+	boot->is_contained = !is_first_pid_namespace();
+	boot->is_host = boot->is_pid1 && !boot->is_contained;
 	boot->can_mount = boot->is_pid1 && is_proc_ours() && has_capability(boot, CAP_SYS_ADMIN);
 	if (boot->can_mount && !boot->is_host)
 		stop_propagation();

@@ -436,6 +436,7 @@ static int load(struct boot *boot, struct request *request)
 	request->units.environment = boot->environment;
 	request->units.hostname = request->hostname;
 	request->units.is_host = boot->is_host;
+	request->units.is_contained = boot->is_contained;
 	request->command.keys = request->keys;
 	int status = load_units(boot, request);
 	if (status != 0 || units_diagnostics(boot->units)->n_errors == 0)

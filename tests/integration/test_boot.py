@@ -553,6 +553,24 @@ class Directories(BootCase):
         self.assert_booted(boot)
         self.assertEqual(boot.mount("/var/lib/a")[1], "tmpfs")
 
+    def test_a_unit_that_a_condition_skips_needs_nothing(self):
+        """What cannot change while the instance lives; a namespace of our own is a container."""
+        self.conf()
+        needy = SERVICE + "StateDirectory=a\n"
+        skipped = ("ConditionVirtualization=!container", "ConditionVirtualization=vm",
+                   "AssertVirtualization=no", "ConditionArchitecture=|vax\nConditionVirtualization=|no")
+        started = ("", "ConditionVirtualization=container", "ConditionPathExists=/nowhere",
+                   "ConditionArchitecture=|vax\nConditionPathExists=|/nowhere")
+        self.write("root/var/lib/of-the-image", "x")
+        for condition in skipped:
+            with self.subTest(condition=condition):
+                self.unit("a.service", f"[Unit]\n{condition}\n{needy}")
+                self.assert_booted(self.boot())
+        for condition in started:
+            with self.subTest(condition=condition):
+                self.unit("a.service", f"[Unit]\n{condition}\n{needy}")
+                self.assert_refused(self.boot(), 71, "a.service", "StateDirectory=")
+
     def test_without_rights_the_runtime_is_asked(self):
         self.conf()
         self.unit("a.service", SERVICE + "CacheDirectory=a\n")

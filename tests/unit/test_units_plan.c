@@ -242,6 +242,43 @@ static void test_resources(void **state)
 				    expected[i]);
 }
 
+static const char *first_resource(void)
+{
+	struct plan_list list = tree_find(&tree, "a.service")->resources;
+
+	return list.count == 0 ? NULL : plan_string(&tree.plan, plan_list_get(&tree.plan, list, 0));
+}
+
+static void test_a_share_of_all_tasks(void **state)
+{
+	static const struct {
+		const char *value, *expected;
+	} rows[] = {{"25%", "pids.max=100"}, {"1%", "pids.max=4"}, {"100%", "pids.max=400"}};
+
+	(void)state;
+	tree_write(&tree, "proc/sys/kernel/pid_max", "4000\n", 0644);
+	tree_write(&tree, "proc/sys/kernel/threads-max", "800\n", 0644);
+	tree_write(&tree, "sys/fs/cgroup/pids.max", "400\n", 0644);
+	tree_units(&tree, "a.service");
+	for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+		char text[128];
+		(void)snprintf(text, sizeof(text),
+			       "[Service]\nExecStart=/usr/bin/app\nTasksMax=%s\n", rows[i].value);
+		tree_unit(&tree, "a.service", text);
+		tree_take(&tree);
+		assert_string_equal(first_resource(), rows[i].expected);
+	}
+	/* No bound of the container's: the machine's. Few are one at least. */
+	tree_write(&tree, "sys/fs/cgroup/pids.max", "max\n", 0644);
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\nTasksMax=50%\n");
+	tree_take(&tree);
+	assert_string_equal(first_resource(), "pids.max=400");
+	tree_write(&tree, "proc/sys/kernel/pid_max", "40\n", 0644);
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\nTasksMax=1%\n");
+	tree_take(&tree);
+	assert_string_equal(first_resource(), "pids.max=1");
+}
+
 static void test_the_public_plan_tells_nothing(void **state)
 {
 	static const char *const hidden[] = {"two words", "a b",	  "--name",  "--check",
@@ -636,6 +673,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_service),
 		TEST(test_resources),
+		TEST(test_a_share_of_all_tasks),
 		TEST(test_the_public_plan_tells_nothing),
 		TEST(test_a_path_is_named_in_the_public_plan),
 		TEST(test_the_header),

@@ -128,6 +128,7 @@ static void test_values_that_are_refused(void **state)
 		{"MemoryMax=much", "expected a size such as 64M, a share", 3, 11, DIAG_ERROR},
 		{"MemoryHigh=101%", "expected a size such as 64M, a share", 3, 12, DIAG_ERROR},
 		{"TasksMax=0", "expected a number of tasks", 3, 10, DIAG_ERROR},
+		{"TasksMax=0%", "a share such as 25%", 3, 10, DIAG_ERROR},
 		{"CPUQuota=20", "expected the share of one processor", 3, 10, DIAG_ERROR},
 		{"CPUQuota=0%", "expected the share of one processor", 3, 10, DIAG_ERROR},
 		{"CPUQuotaPeriodSec=ever", "expected a time span from 1ms", 3, 19, DIAG_ERROR},
@@ -148,7 +149,7 @@ static void test_keys_that_are_not_honoured(void **state)
 	static const struct refusal rows[] = {
 		{"ProtectSystem=strict", "not enforced yet", 3, 1, DIAG_WARNING},
 		{"CPUAffinity=1", "known, but not honoured", 3, 1, DIAG_WARNING},
-		{"TasksMax=20%", "a share of all tasks is not honoured", 3, 10, DIAG_WARNING},
+
 		{"Restrat=no", "did you mean Restart=?", 3, 1, DIAG_WARNING},
 		{"Description=x", "expected it in [Unit]", 3, 1, DIAG_WARNING},
 		{"Period=3", "unknown key Period=", 3, 1, DIAG_WARNING},
@@ -787,6 +788,38 @@ static void test_modules_of_a_host(void **state)
 	assert_int_equal(units_conf(tree.units)->lockdown, LOCKDOWN_INTEGRITY);
 }
 
+static void test_modules_that_an_image_lacks(void **state)
+{
+	static const char *const lists[][2] = {
+		{"dm_crypt: dm-mod.ko dm-crypt.ko\nloop:\n", NULL},
+		{"dm_crypt: dm-mod.ko lost.ko\nloop:\n", "its file is not in"},
+		{"dm_crypt: dm-mod.ko dm-crypt.ko\nloops:\n", "loop: not in"},
+		{"", "loop: not in"},
+	};
+
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	tree_write(&tree, "etc/holdfast/holdfast.conf",
+		   "[Holdfast]\nUnits=a.service\n[Modules]\nLoad=dm-crypt x=1\nLoad=loop\n"
+		   "Load=-not-there\n",
+		   0644);
+	tree.request.environment = NULL;
+	(void)tree_load(&tree);
+	assert_int_equal(tree_diag(&tree, "a host that boots this image refuses")->level,
+			 DIAG_WARNING);
+	assert_int_equal(units_diagnostics(tree.units)->n_errors, 0);
+	tree_write(&tree, "usr/lib/holdfast/modules/dm-mod.ko", "", 0644);
+	tree_write(&tree, "usr/lib/holdfast/modules/dm-crypt.ko", "", 0644);
+	for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
+		tree_write(&tree, "usr/lib/holdfast/modules/list", lists[i][0], 0644);
+		(void)tree_load(&tree);
+		assert_int_equal(units_diagnostics(tree.units)->n_errors > 0, lists[i][1] != NULL);
+		if (lists[i][1])
+			assert_string_equal(tree_diag(&tree, lists[i][1])->file,
+					    "/etc/holdfast/holdfast.conf");
+	}
+}
+
 static void test_modules_that_are_refused(void **state)
 {
 	static const char *const lines[][2] = {
@@ -836,6 +869,7 @@ int main(void)
 		TEST(test_who_listens_where),
 		TEST(test_sysctls_of_a_host),
 		TEST(test_modules_of_a_host),
+		TEST(test_modules_that_an_image_lacks),
 		TEST(test_modules_that_are_refused),
 		TEST(test_the_network_of_a_host),
 		TEST(test_a_network_that_is_refused),
