@@ -67,16 +67,22 @@
 
 /* ---- opening */
 
+/*
+ * Where the exec gate is, no program is watched here, for whoever asks it for an execution is looked at
+ * then. And it must not be: such a question pins what is watched about its file, so that a gate that
+ * dies could not end before somebody answers, and its successor is started when it has ended.
+ */
+#define TERMINALS 2
 static const char *const entries[] = {"/proc/self/ns/pid", "/proc/self/ns/mnt"};
 static const char *const programs[] = {
+	"/dev/ptmx",
+	"/dev/pts",
 	"/bin",
 	"/sbin",
 	"/usr/bin",
 	"/usr/sbin",
 	"/usr/local/bin",
 	"/usr/local/sbin",
-	"/dev/ptmx",
-	"/dev/pts",
 	"/lib64/ld-linux-x86-64.so.2",
 	"/lib/ld-linux-aarch64.so.1",
 	"/lib/ld-musl-x86_64.so.1",
@@ -98,7 +104,9 @@ static void open_triggers(struct detect *detect)
 	for (size_t i = 0; i < ARRAY_COUNT(entries); i++)
 		(void)!open(entries[i], O_RDONLY | O_CLOEXEC);
 	detect->trigger_fds[TRIGGER_ENTRY] = watch(entries, ARRAY_COUNT(entries));
-	detect->trigger_fds[TRIGGER_PROGRAM] = watch(programs, ARRAY_COUNT(programs));
+	bool is_gated = store_find(detect->gate->store, STORE_EXEC_GATE, 0) >= 0;
+	detect->trigger_fds[TRIGGER_PROGRAM] =
+		watch(programs, is_gated ? TERMINALS : ARRAY_COUNT(programs));
 	detect->is_steady = detect->trigger_fds[TRIGGER_ENTRY] < 0;
 }
 

@@ -3,12 +3,17 @@
  * What both halves of holdfast-gate work on. There is one of it, in main.c; nothing is allocated.
  *
  *   main.c     attaches, locks itself in, waits                  -> all
- *   exec.c     answers fanotify: what may be executed here
+ *   exec.c     answers fanotify: what may be executed here       -> judge, mounts, elf, decide, pending
+ *   mounts.c   what is marked, and what lies there
+ *   elf.c      a program, or a loader?
+ *   decide.c   may it be executed?
+ *   pending.c  who is in the middle of an execution
  *   detect.c   finds processes that nobody here started          -> judge
  *   judge.c    who is that process?                              -> (lib)
  */
 #include <stdbool.h>
 
+#include "gate/exec.h"
 #include "lib/board.h"
 #include "lib/gateboard.h"
 #include "lib/journal.h"
@@ -25,4 +30,5 @@ struct gate {
 	bool is_lenient;	  /* Shells=warn: report, do not refuse */
 	uint32_t unmarked_unit;	  /* the first whose processes may have no filter more than PID 1
 				     has; PLAN_NO_UNIT: there is none */
+	struct exec_gate exec;
 };

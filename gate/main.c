@@ -82,9 +82,12 @@ static int map_all(void)
  */
 static uint64_t capabilities_kept(void)
 {
-	const uint64_t least = UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SYS_PTRACE;
+	uint64_t least = UINT64_C(1) << CAP_KILL | UINT64_C(1) << CAP_SYS_PTRACE;
 	struct sys_capabilities sets;
 
+	/* To mark mounts that come, wherever they lie. */
+	if (gate.exec.group >= 0)
+		least |= UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_DAC_READ_SEARCH;
 	if (sys_capget(&sets) < 0)
 		return least;
 	return sets.permitted & (UINT64_C(1) << CAP_SYS_PTRACE) ? least : sets.permitted;
@@ -112,21 +115,43 @@ static int lock_in(void)
 	return 0;
 }
 
+enum { WAIT_MOUNTS = DETECT_TRIGGERS, WAIT_QUESTION, WAIT_COUNT };
+
+static int wait_for_any(struct pollfd fds[WAIT_COUNT], uint64_t until_us)
+{
+	uint64_t now_us = clock_now_us();
+	uint64_t left_us = until_us > now_us ? until_us - now_us : 0;
+	const struct timespec timeout = {
+		.tv_sec = (time_t)(left_us / USEC_PER_SEC),
+		.tv_nsec = (long)(left_us % USEC_PER_SEC) * 1000,
+	};
+
+	return ppoll(fds, WAIT_COUNT, until_us == USEC_INFINITY ? NULL : &timeout, NULL);
+}
+
+/* New mounts come before a question, that its file be found; and a question before all else, as somebody
+ * stands still until it is answered. detect is NULL where there is nothing for it to do. */
 static int watch(struct detect *detect)
 {
 	for (;;) {
-		struct pollfd fds[DETECT_TRIGGERS];
-		struct timespec timeout;
-		uint64_t now_us = clock_now_us();
-		uint64_t left_us = detect->next_us > now_us ? detect->next_us - now_us : 0;
-
+		struct pollfd fds[WAIT_COUNT] = {
+			[WAIT_MOUNTS] = {.fd = gate.exec.mounts_fd, .events = POLLPRI},
+			[WAIT_QUESTION] = {.fd = gate.exec.group, .events = POLLIN},
+		};
+		uint64_t until_us = detect ? detect->next_us : USEC_INFINITY;
 		for (enum detect_trigger i = 0; i < DETECT_TRIGGERS; i++)
-			fds[i] = (struct pollfd){.fd = detect_wait_fd(detect, i), .events = POLLIN};
-		timeout.tv_sec = (time_t)(left_us / USEC_PER_SEC);
-		timeout.tv_nsec = (long)(left_us % USEC_PER_SEC) * 1000;
-		(void)ppoll(fds, DETECT_TRIGGERS,
-			    detect->next_us == USEC_INFINITY ? NULL : &timeout, NULL);
-		if (!detect_turn(detect))
+			fds[i] = (struct pollfd){
+				.fd = detect ? detect_wait_fd(detect, i) : -1,
+				.events = POLLIN,
+			};
+		if (wait_for_any(fds, until_us) < 0)
+			continue;
+		if (fds[WAIT_MOUNTS].revents)
+			exec_take_mounts(&gate);
+		bool is_triggered = fds[TRIGGER_ENTRY].revents || fds[TRIGGER_PROGRAM].revents;
+		if (fds[WAIT_QUESTION].revents)
+			is_triggered = exec_take_question(&gate) || is_triggered;
+		if (detect && (is_triggered || clock_now_us() >= until_us) && !detect_turn(detect))
 			return GATE_EXIT_UNSAFE;
 	}
 }
@@ -146,10 +171,12 @@ int main(void)
 	int r = map_all();
 	if (r != 0)
 		return r;
-	gateboard_write_rung(gate.record, GATE_EXEC, PROTECTION_NONE, "none",
-			     "this version of holdfast-gate has no means");
-	if (!detect_open(&detect, &gate))
+	bool is_detecting = detect_open(&detect, &gate);
+	r = exec_start(&gate, is_detecting ? &detect.judge : NULL);
+	if (r < 0)
+		return fail("the exec gate", r);
+	if (!is_detecting && gate.exec.group < 0)
 		return GATE_EXIT_NO_DUTY;
 	r = lock_in();
-	return r != 0 ? r : watch(&detect);
+	return r != 0 ? r : watch(is_detecting ? &detect : NULL);
 }

@@ -111,6 +111,7 @@ static int find_root(struct mounts *mounts, const struct mountinfo *info)
 
 	if (!entry)
 		return -ENOENT;
+	mounts->is_root_ours = mounts_is_ours(mounts, entry);
 	mounts->root.major = entry->major;
 	mounts->root.minor = entry->minor;
 	return str_copy(mounts->root.path, sizeof(mounts->root.path), entry->root) ? 0

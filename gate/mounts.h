@@ -40,6 +40,7 @@ struct mounts {
 	const struct plan *plan;
 	bool is_host;
 	struct mounts_root root;
+	bool is_root_ours; /* its whole file system is marked, so every copy of the mount is */
 	struct mounts_known known[MOUNTS_MAX];
 	uint32_t n_known;
 };

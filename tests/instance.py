@@ -174,6 +174,27 @@ class Instance(harness.Process):
         harness.wait_until(has_begun, f"it runs or ends: {self.text}", deadline)
         return self.wait(deadline) if self.is_eof else self.stop()
 
+    def here(self, pid):
+        """The pid, as seen from here, of the instance's process with that pid in it; None: there is none.
+        No tool is executed there for it: the gate refuses those."""
+        for found in harness.descendants(self.init):
+            with contextlib.suppress(OSError), open(f"/proc/{found}/status", encoding="utf-8") as f:
+                if next(l for l in f if l.startswith("NSpid:")).split()[-1] == str(pid):
+                    return found
+        return None
+
+    def kill(self, number, pid):
+        """Sends a signal to the process with that pid in the instance."""
+        os.kill(harness.wait_until(lambda: self.here(pid), f"process {pid} is there"), number)
+
+    def at(self, path):
+        """A file of the instance, as a path from here."""
+        return f"/proc/{self.member('holdfast-supervisor')}/root{path}"
+
+    def read_file(self, path):
+        with open(self.at(path), "rb") as f:
+            return f.read()
+
     def inside(self, *argv):
         """Runs a program in the instance's namespaces, as `docker exec` would."""
         net = ["-n"] if self.rung else []

@@ -129,4 +129,5 @@ int report_kernel(struct boot *boot);
 int sandbox_report(struct boot *boot); /* how far services are held in */
 int report_shells(struct boot *boot);
 int report_landlock(struct boot *boot);
+int execgate_open(struct boot *boot); /* last: from there on executions wait for holdfast-gate */
 int files_make(struct boot *boot);

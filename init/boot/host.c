@@ -53,6 +53,7 @@ static const struct sysctl always[] = {
 static const struct sysctl rare[] = {
 	{"kernel/hotplug", ""}, /* no helper of the kernel's: uevents are for sockets */
 	{"kernel/oops_limit", "1"},
+	{"vm/memfd_noexec", "2"}, /* no programs in memory files: no mount, no mark, no lint */
 };
 
 /* Why one could not be set, as a sentence for the cause; missing ones are named in missing. */

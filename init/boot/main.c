@@ -36,7 +36,8 @@ static int (*const steps[])(struct boot *boot) = {
 	scratch_mount,	     folders_make,     directories_prepare, files_choose_directory,
 	credentials_prepare, notify_open,      listen_open,	    sockets_open,
 	secrets_open,	     cgroup_prepare,   doors_close,	    report_kernel,
-	sandbox_report,	     report_shells,    report_landlock,	    files_make,
+	sandbox_report,	     report_shells,    report_landlock,	    execgate_open,
+	files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

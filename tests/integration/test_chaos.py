@@ -65,7 +65,7 @@ class Chaos(instance.Case):
 
     def kill_victim(self, run, starts):
         """Only one that is surely up: or a death could come before its note."""
-        run.inside("kill", "-9", self.pids("victim start")[-1])
+        run.kill(signal.SIGKILL, self.pids("victim start")[-1])
         for word in ("victim", "bound"):
             harness.wait_until(lambda w=word: self.notes().count(f"{w} start") == starts + 1,
                                f"{word} came back")

@@ -86,7 +86,8 @@ class InstanceSecrets(instance.Case):
             ["web.service"], env={"GIVEN": PLANTED}, health=True)
         whole.wait_running().wait_for('"msg":"ready"')
         needle = PLANTED.encode()
-        members = [whole.init] + [whole.member(name) for name in ("holdfast-supervisor", "holdfast-log", "holdfast-health")]
+        members = [whole.init] + [whole.member(name) for name in (
+            "holdfast-supervisor", "holdfast-log", "holdfast-health", "holdfast-gate")]
         for pid in members:
             for name in ("cmdline", "environ"):
                 with open(f"/proc/{pid}/{name}", "rb") as f:
@@ -98,7 +99,7 @@ class InstanceSecrets(instance.Case):
         for arguments in (("dump",), ("status",), ("status", "--json")):
             self.assertNotIn(b"pl4nted", whole.inside(CTL, *arguments).stdout)
         for name in ("plan", "board", "ring"):
-            self.assertNotIn(needle, whole.inside("cat", f"/run/holdfast/{name}").stdout)
+            self.assertNotIn(needle, whole.read_file(f"/run/holdfast/{name}"))
         secrets = [json.loads(l) for l in whole.inside(CTL, "dump").stdout.splitlines() if b'"type":"secret"' in l]
         self.assertEqual([(s["name"], s["source"]) for s in secrets], [("DB", "file"), ("OTHER", "env"), ("key", "file")])
         self.assertEqual(whole.stop(), 0)

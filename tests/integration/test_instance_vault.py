@@ -92,7 +92,7 @@ class Whole(instance.Case):
         """It would find it used and call that tampering, or be first, and the unit would be without."""
         self.vault.put("secret", "app", {"k": "one"})
         wrapped = self.write("wrapped", self.vault.wrap("auth/approle/role/web/secret-id", vault.wrapped_secret_id(PLANTED)))
-        conf = self.conf(f"VaultWrapped=yes\nVaultSecretIdFile={wrapped}\n")
+        conf = self.conf(f"VaultWrapped=yes\nVaultSecretIdFile={wrapped}\n") + "[Holdfast]\nShells=warn\n"  # to get in
         whole = self.instance({"web.service": self.unit("Secret=A vault:secret/app#k")}, ["web.service"], conf=conf,
                               env={"PATH": os.environ["PATH"]})
         self.wait_notes("web start one")

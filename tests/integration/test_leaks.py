@@ -200,7 +200,7 @@ class Leaks(instance.Case):
         shown = {"dump": whole.inside(CTL, "dump").stdout, "status": whole.inside(CTL, "status", "--json").stdout,
                  "health": str(whole.get("/health")).encode(), "metrics": str(whole.get("/metrics")).encode()}
         for name in ("plan", "board", "ring"):
-            shown[name] = whole.inside("cat", f"/run/holdfast/{name}").stdout
+            shown[name] = whole.read_file(f"/run/holdfast/{name}")
             self.assertTrue(shown[name], name)
         needles = self.all_needles()
         self.assertEqual(whole.stop(), 0)

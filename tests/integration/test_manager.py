@@ -174,7 +174,7 @@ class Failures(instance.Case):
                     pid = next(l for l in f if l.startswith("NSpid:")).split()[-1]
                 self.write("message", f"MAINPID={pid}")
                 start = len(run.output)
-                run.inside("kill", "-USR1", pids[f"{unit}.service"])
+                run.kill(signal.SIGUSR1, pids[f"{unit}.service"])
                 run.wait_for("main-pid-refused", start=start)
         self.assertEqual(run.stop(), 0)
 
@@ -232,7 +232,7 @@ class Failures(instance.Case):
         harness.wait_until(lambda: self.notes("a start"), "a simple service has got so far")
         with open(self.notes_path, encoding="utf-8") as f:
             pid = [line.split()[2] for line in f if line.startswith("a start")][0]
-        self.assertEqual(run.inside("kill", "-9", pid).returncode, 0)
+        run.kill(signal.SIGKILL, pid)
         harness.wait_until(lambda: self.notes("b start") == ["b start"] * 2, "b came back")
         self.assertEqual(self.notes("b stop"), ["b stop"])
         self.assertEqual(run.stop(), 0)

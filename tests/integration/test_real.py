@@ -14,6 +14,8 @@ import harness
 from machine import Machine
 
 SCRATCH = "[Scratch]\n/tmp=size=16M\n/var/log=size=16M\n"
+# For those whose own tools come in to ask.
+COME_IN = "[Holdfast]\nShells=warn\n"
 # The directives that docs/directives.md says are said aloud, in any section.
 SAID = "said aloud"
 
@@ -266,7 +268,7 @@ class Chrony(RealCase):
 
     def test_chrony(self):
         unit = "chrony.service"
-        machine = self.machine(unit, conf=SCRATCH + "/var/lib=size=16M\n")
+        machine = self.machine(unit, conf=SCRATCH + "/var/lib=size=16M\n" + COME_IN)
         self.probe(machine)
         self.assert_warned(machine, unit)
         self.assert_survives_supervisor(machine, [unit], self.probe)
@@ -283,7 +285,7 @@ class Postgres(RealCase):
         unit = "postgresql@15-main.service"
         data = f"{self.dir}/data"
         harness.Process(["cp", "-a", f"{debian.tree()}/var/lib/postgresql", data]).wait()
-        machine = self.machine(unit, options=["--bind", f"{data}:/var/lib/postgresql"])
+        machine = self.machine(unit, conf=SCRATCH + COME_IN, options=["--bind", f"{data}:/var/lib/postgresql"])
         self.probe(machine)
         self.assert_warned(machine, unit, beside=["may take 3600 s"])
         with open(f"/proc/{machine.main_pid(unit)}/oom_score_adj", encoding="utf-8") as f:

@@ -57,7 +57,7 @@ class Scene(instance.Case):
             return [line.split()[2] for line in f if line.startswith(f"{word} start ")][nth]
 
     def signal_inside(self, run, number, pid):
-        self.assertEqual(run.inside("kill", f"-{number}", pid).returncode, 0)
+        run.kill(getattr(signal, f"SIG{number}"), pid)
 
     def await_note(self, note, count=1):
         harness.wait_until(lambda: self.notes().count(note) == count, f"{count} × {note}")
@@ -305,7 +305,7 @@ class InTheMiddle(Scene):
         self.await_note("b usr1")
         self.signal_inside(run, "TERM", self.pid_of("b"))
         self.await_note("b stop")
-        harness.wait_until(lambda: run.inside("kill", "-0", self.pid_of("b")).returncode != 0,
+        harness.wait_until(lambda: run.here(self.pid_of("b")) is None,
                            "b is reaped")
         os.kill(pid, signal.SIGCONT)
         run.wait()

@@ -72,9 +72,9 @@ class Scrubbing(instance.Case):
         for where, text in (("output", whole.text), ("dump", dump), ("status", status),
                             ("status --json", whole.inside(CTL, "status", "--json").stdout),
                             ("health", str(whole.get("/health"))), ("metrics", str(whole.get("/metrics"))),
-                            ("ring", whole.inside("cat", "/run/holdfast/ring").stdout),
-                            ("board", whole.inside("cat", "/run/holdfast/board").stdout),
-                            ("plan", whole.inside("cat", "/run/holdfast/plan").stdout)):
+                            ("ring", whole.read_file("/run/holdfast/ring")),
+                            ("board", whole.read_file("/run/holdfast/board")),
+                            ("plan", whole.read_file("/run/holdfast/plan"))):
             self.assert_clean(text, where)
         self.assertRegex(str(whole.get("/metrics")), r"holdfast_log_scrubbed_total [1-9]")
         self.assertIn(f"config {CONFIG}", whole.text)

@@ -300,7 +300,7 @@ class SecretsLife(instance.Case):
         gone, _ = self.script("outcome=1 absent", name="b")
         whole = self.start({"web.service": self.unit(f"SecretFile=key {ref}", f"Secret=B {gone} optional")}, health=True)
         whole.wait_for("it goes on with the old values")
-        ctl = f"{harness.BIN}/holdfastctl"
+        ctl = f"{self.bin}/holdfastctl"
         told = json.loads(whole.inside(ctl, "status", "--json").stdout)["secrets"]
         self.assertEqual([(s["name"], s["state"], s.get("version")) for s in told],
                          [("key", "stale", "8"), ("B", "absent", None)])
@@ -326,7 +326,7 @@ class SecretsLife(instance.Case):
         ref, _ = self.script("hang")
         whole = self.start({"web.service": self.unit(f"Secret=A {ref}")}, health=True)
         self.wait_runs(1)
-        told = json.loads(whole.inside(f"{harness.BIN}/holdfastctl", "status", "--json").stdout)
+        told = json.loads(whole.inside(f"{self.bin}/holdfastctl", "status", "--json").stdout)
         self.assertEqual((told["units"][0]["state"], told["secrets"][0]["state"]), ("fetching", "waiting"))
         self.assertEqual(whole.get("/readyz")[0], 503)
         self.assertIn('"observedValue":"fetching"', whole.get("/health")[1])
