@@ -51,6 +51,7 @@ def setUpModule():
     for name in PROGRAMS:
         shutil.copy(f"{harness.BIN}/{name}", f"{context}/holdfast/{name}")
     shutil.copy("/bin/busybox", f"{context}/root/usr/bin/busybox")
+    os.mkdir(f"{context}/root/usr/own")
     for name in ("sh", "sleep", "setsid"):
         os.symlink("busybox", f"{context}/root/usr/bin/{name}")
     copy_with_libraries("/bin/dash", f"{context}/root")
@@ -234,6 +235,86 @@ class Outside(GateCase):
         self.assertGreater(self.gated(container)["reported"], 0)
         rung = next(p for p in self.status(container)["protections"] if p["name"] == "intruders")
         self.assertEqual((rung["rung"], rung["why"]), ("reported", "Shells=warn"))
+
+
+class Privileged(GateCase):
+    """With fanotify: what comes from outside does not even start (gate/exec.c)."""
+    options = ("--privileged", "--read-only")
+
+    def refused(self, container, reason):
+        return [e["exe"] for e in self.events(container, "exec-refused") if e["reason"] == reason]
+
+    def test_nothing_is_executed_from_outside(self):
+        container = self.instance()
+        rungs = {p["name"]: (p["level"], p["rung"], p["why"]) for p in self.status(container)["protections"]}
+        self.assertEqual(rungs["exec-gate"], ("full", "fanotify", ""))
+        service = next(p for p in harness.children(container.init) if harness.program_of(p) == "/usr/bin/busybox")
+        for command in (SHELL, (LOADER, "/bin/dash", "-c", "echo GOT-IN"), ("/proc/2/root/usr/bin/busybox", "sh"),
+                        ("/proc/1/root/usr/bin/busybox", "sh", "-c", "echo GOT-IN")):
+            with self.subTest(command):
+                code, out, _ = container.exec(*command)
+                self.assertNotEqual(code, 0)
+                self.assertNotIn("GOT-IN", out)
+        for how in (("-t", str(container.init), "-a"), ("-t", str(service), "-a"), ("-t", str(service), "-m", "-p"),
+                    ("-t", str(service), "-m")):
+            with self.subTest(how):
+                done = subprocess.run(["nsenter", *how, "/usr/bin/sh", "-c", "echo GOT-IN"], stdin=subprocess.DEVNULL,
+                                      capture_output=True, text=True, timeout=harness.DEADLINE, check=False)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertNotIn("GOT-IN", done.stdout)
+        self.assertGreater(self.gated(container)["denied"], 0)
+        self.assertEqual(set(self.refused(container, "outside")) - {"/usr/bin/busybox", os.path.realpath(LOADER), LOADER},
+                         set())
+        self.assertTrue(self.refused(container, "outside"))
+        self.assertEqual(container.exec(CTL, "version")[0], 0)
+        self.assertEqual(container.stop(), 0)
+
+    def test_what_a_service_brings_along(self):
+        """With no sandbox of its own: a copy on a volume, a loader by itself; the image's own goes on."""
+        volume = os.path.join(self.dir, "volume")
+        os.mkdir(volume)
+        shutil.copy("/bin/busybox", f"{volume}/tool")
+        container = self.instance(
+            {"tries.service": "[Service]\nExecStart=/usr/bin/sh -c 'sh -c \"echo shell-of-the-image\"; "
+                              f"/volume/tool echo GOT-OUT; {LOADER} /bin/dash -c \"echo GOT-OUT\"; "
+                              "echo all was tried; exec sleep 100000'\n[X-Holdfast]\nSandbox=none\n"},
+            options=("--volume", f"{volume}:/volume"))
+        container.wait_for("all was tried")
+        self.assertIn("shell-of-the-image", container.raw_log)
+        self.assertNotIn('"msg":"GOT-OUT"', container.raw_log)
+        self.assertEqual(self.refused(container, "brought-along"), ["/volume/tool"])
+        self.assertEqual(len(self.refused(container, "loader")), 1)
+        self.assertEqual(container.stop(), 0)
+
+    def test_a_namespace_of_a_service(self):
+        """Its own scratch for programs is marked when it starts: who joins it executes nothing either."""
+        container = self.instance(
+            {"own.service": "[Service]\nExecStart=/usr/bin/sh -c 'busybox cp /usr/bin/busybox /usr/own/busybox; "
+                            "/usr/own/busybox echo own-scratch; exec sleep 100000'\n"
+                            "TemporaryFileSystem=/usr/own:exec,size=4M\n[X-Holdfast]\nSandbox=none\n"})
+        container.wait_for('"msg":"own-scratch"')
+        self.assertEqual(self.events(container, "exec-refused"), [])
+        service = next(p for p in harness.children(container.init) if harness.program_of(p) == "/usr/bin/busybox")
+        for program in ("/usr/bin/busybox", "/usr/own/busybox"):
+            done = subprocess.run(["nsenter", "-t", str(service), "-m", "-p", program, "echo", "GOT-IN"],
+                                  capture_output=True, text=True, timeout=harness.DEADLINE, check=False)
+            self.assertNotEqual(done.returncode, 0, program)
+            self.assertNotIn("GOT-IN", done.stdout)
+        self.assertEqual(container.stop(), 0)
+
+    def test_its_death_opens_nothing(self):
+        container = self.instance()
+        gate = self.gate(container)
+        os.kill(gate, signal.SIGSTOP)
+        outsider = subprocess.Popen(["nsenter", "-t", str(container.init), "-m", "-p", "/usr/bin/busybox", "echo",
+                                     "GOT-IN"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.addCleanup(outsider.stdout.close)
+        self.assertEqual(container.exec(CTL, "version")[0], 0)
+        self.assertIsNone(outsider.poll())
+        os.kill(gate, signal.SIGKILL)
+        self.assertNotEqual(outsider.wait(harness.DEADLINE), 0)
+        self.assertEqual(outsider.stdout.read(), b"")
+        self.assertEqual(container.stop(), 0)
 
 
 class Restricted(GateCase):
