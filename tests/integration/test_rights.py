@@ -43,6 +43,7 @@ class Row:
 PIPE, SOCKET, NULL = r"pipe:\[\d+\]", r"socket:\[\d+\]", "/dev/null"
 INOTIFY = r"anon_inode:inotify"
 KILL, PTRACE = 1 << 5, 1 << 19
+MARK = 1 << 2 | 1 << 21  # dac_read_search, sys_admin: to mark mounts, where there is an exec gate
 DUMP = 1 << 2 | 1 << 19 | 1 << 34  # dac_read_search, sys_ptrace, syslog
 MEMORY = ("STORE_SECRET", "STORE_SECRET_OTHER", "STORE_SECRET_STATE", "STORE_SECRET_REPORT")
 # One unit's: what is asked for, the values, what the last run left for the next one.
@@ -54,8 +55,8 @@ TABLE = {
     "holdfast-supervisor": Row(writes=("STORE_BOARD", "STORE_BOARD_FILE", "STORE_FINGERPRINTS", *MEMORY),
                                makes=rf"{LOOP}|anon_inode:\[pidfd\]|{NULL}"),
     # To see which file another user's process executes, the kernel asks for the one or for all that it has.
-    "holdfast-gate": Row(keeps=KILL | PTRACE, needs=PTRACE, has_filter=True, writes=("STORE_GATE",),
-                         makes=rf"{LOOP}|{INOTIFY}|/proc(/loadavg|/1/ns/pid)?|(pid|mnt):\[\d+\]|/"),
+    "holdfast-gate": Row(keeps=KILL | PTRACE | MARK, needs=PTRACE, has_filter=True, writes=("STORE_GATE",),
+                         makes=rf"{LOOP}|{INOTIFY}|/proc(/loadavg|/1/ns/pid|/\d+/mountinfo)?|(pid|mnt):\[\d+\]|/"),
     "holdfastctl": Row(keeps=DUMP, makes=r"/proc"),
     "holdfast-log": Row(LOG, has_files=False, writes=("STORE_RING", "STORE_CAPTURE"), makes=rf"{LOOP}|anon_inode:\[eventfd\]"),
     "holdfast-health": Row(HEALTH, has_files=False, makes=rf"{LOOP}"),
