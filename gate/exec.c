@@ -106,19 +106,19 @@ static bool are_memfds_closed(const struct gate *gate)
 	       *text == '2';
 }
 
-static void say_rung(struct gate *gate)
+static void say_rung(struct exec_gate *exec)
 {
 	const char *why = "";
 
-	if (gate->is_lenient)
+	if (exec->gate->is_lenient)
 		why = "Shells=warn: what would be refused is reported, and executed";
-	else if (!gate->exec.mounts.is_root_ours)
+	else if (!exec->mounts.is_root_ours)
 		why = "the root's file system is not the instance's alone, so a service's own copy "
 		      "of its mounts is not watched (PrivateTmp= and its like)";
-	else if (!are_memfds_closed(gate))
+	else if (!are_memfds_closed(exec->gate))
 		why = "programs in memory files are not seen: vm.memfd_noexec is not 2 here";
-	gateboard_write_rung(gate->record, GATE_EXEC, *why ? PROTECTION_REDUCED : PROTECTION_FULL,
-			     "fanotify", why);
+	gateboard_write_rung(exec->gate->record, GATE_EXEC,
+			     *why ? PROTECTION_REDUCED : PROTECTION_FULL, "fanotify", why);
 }
 
 static bool is_first_namespace(const struct gate *gate)
@@ -129,11 +129,10 @@ static bool is_first_namespace(const struct gate *gate)
 	       st.st_ino == SYS_FIRST_PID_NAMESPACE;
 }
 
-int exec_start(struct gate *gate, const struct judge *judge)
+int exec_start(struct exec_gate *exec, struct gate *gate, const struct judge *judge)
 {
-	struct exec_gate *exec = &gate->exec;
-
 	*exec = (struct exec_gate){
+		.gate = gate,
 		.group = store_find(gate->store, STORE_EXEC_GATE, 0),
 		.mounts_fd = -EBADF,
 		.judge = judge,
@@ -154,13 +153,13 @@ int exec_start(struct gate *gate, const struct judge *judge)
 		return -errno;
 	int r = mounts_refresh(&exec->mounts, exec->group);
 	if (r == 0)
-		say_rung(gate);
+		say_rung(exec);
 	return r;
 }
 
-void exec_take_mounts(struct gate *gate)
+void exec_take_mounts(struct exec_gate *exec)
 {
-	int r = mounts_refresh(&gate->exec.mounts, gate->exec.group);
+	int r = mounts_refresh(&exec->mounts, exec->group);
 
 	if (r == 0)
 		return;
@@ -216,24 +215,23 @@ static void path_of(int proc_fd, const char *link, char *path, size_t size)
 
 /* A mount of another namespace is named as that one has it; the copy of ours that most of them are has
  * the same file at the same place. */
-static enum mount_place place_of_copy(const struct gate *gate, int fd)
+static enum mount_place place_of_copy(const struct exec_gate *exec, int fd)
 {
 	char link[32], path[4096];
 	struct stat there, here;
 
 	(void)snprintf(link, sizeof(link), "self/fd/%d", fd);
-	path_of(gate->proc_fd, link, path, sizeof(path));
+	path_of(exec->gate->proc_fd, link, path, sizeof(path));
 	CLEANUP(fd_closep) int ours = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (ours < 0 || fstat(fd, &there) < 0 || fstat(ours, &here) < 0 ||
 	    there.st_dev != here.st_dev || there.st_ino != here.st_ino)
 		return MOUNT_UNKNOWN;
-	return mounts_find(&gate->exec.mounts, mount_of(gate->proc_fd, ours));
+	return mounts_find(&exec->mounts, mount_of(exec->gate->proc_fd, ours));
 }
 
-static enum mount_place visit(struct gate *gate, const struct fanotify_event_metadata *question,
-			      uint64_t id)
+static enum mount_place visit(struct exec_gate *exec,
+			      const struct fanotify_event_metadata *question, uint64_t id)
 {
-	struct exec_gate *exec = &gate->exec;
 	uint64_t unique = unique_mount_of(question->fd);
 	enum mount_place place = MOUNT_UNKNOWN;
 
@@ -242,23 +240,24 @@ static enum mount_place visit(struct gate *gate, const struct fanotify_event_met
 			return (enum mount_place)exec->visited[i].place;
 	}
 	if (question->pid > 0)
-		place = mounts_visit(&exec->mounts, gate->proc_fd, question->pid, id, exec->group);
+		place = mounts_visit(&exec->mounts, exec->gate->proc_fd, question->pid, id,
+				     exec->group);
 	/* A service with a root of its own has a table of what lies below that alone. */
 	if (place == MOUNT_UNKNOWN)
-		place = place_of_copy(gate, question->fd);
+		place = place_of_copy(exec, question->fd);
 	uint32_t next = exec->n_visited++ % ARRAY_COUNT(exec->visited);
 	exec->visited[next].id = unique;
 	exec->visited[next].place = (uint8_t)place;
 	return place;
 }
 
-static enum mount_place find_place(struct gate *gate,
+static enum mount_place find_place(struct exec_gate *exec,
 				   const struct fanotify_event_metadata *question)
 {
-	uint64_t id = mount_of(gate->proc_fd, question->fd);
-	enum mount_place place = mounts_find(&gate->exec.mounts, id);
+	uint64_t id = mount_of(exec->gate->proc_fd, question->fd);
+	enum mount_place place = mounts_find(&exec->mounts, id);
 
-	return place == MOUNT_UNKNOWN ? visit(gate, question, id) : place;
+	return place == MOUNT_UNKNOWN ? visit(exec, question, id) : place;
 }
 
 /* ---- what is said about it */
@@ -306,20 +305,20 @@ static void describe(const struct gate *gate, const struct fanotify_event_metada
 	(void)proc_read_uid(gate->proc_fd, question->pid, &ret_refusal->uid);
 }
 
-static void say_refusal(struct gate *gate, const struct refusal *refusal)
+static void say_refusal(struct exec_gate *exec, const struct refusal *refusal)
 {
 	static const char *const events[] = {"exec-refused", "exec-would-be-refused"};
 	static const char *const verbs[] = {"was not executed", "would not be executed"};
 	struct gate_refusal record = {
 		.wall_us = clock_wall_us(),
-		.counter = gate->is_lenient ? GATE_REPORTED : GATE_DENIED,
+		.counter = exec->gate->is_lenient ? GATE_REPORTED : GATE_DENIED,
 		.pid = refusal->pid,
 		.uid = refusal->uid,
 	};
 
 	(void)str_copy(record.exe, sizeof(record.exe), refusal->path);
-	gateboard_write_refusal(gate->record, &record);
-	if (!may_say(&gate->exec))
+	gateboard_write_refusal(exec->gate->record, &record);
+	if (!may_say(exec))
 		return;
 	event_with_string("reason", exec_reason_names[refusal->reason]);
 	event_with_string("exe", refusal->path);
@@ -327,11 +326,11 @@ static void say_refusal(struct gate *gate, const struct refusal *refusal)
 	event_with_i64("uid", refusal->uid);
 	event_with_string("asker", refusal->program);
 	event_with_i64("parent", refusal->stat.parent);
-	if (gate->exec.unsaid > 0)
-		event_with_i64("unsaid", gate->exec.unsaid);
-	gate->exec.unsaid = 0;
-	event_emit(EVENT_WARNING, events[gate->is_lenient], NULL, "%s %s: %s", refusal->path,
-		   verbs[gate->is_lenient], exec_reason_texts[refusal->reason]);
+	if (exec->unsaid > 0)
+		event_with_i64("unsaid", exec->unsaid);
+	exec->unsaid = 0;
+	event_emit(EVENT_WARNING, events[exec->gate->is_lenient], NULL, "%s %s: %s", refusal->path,
+		   verbs[exec->gate->is_lenient], exec_reason_texts[refusal->reason]);
 }
 
 /* ---- a question */
@@ -346,46 +345,46 @@ static enum judge_verdict who_asks(const struct judge *judge, int32_t pid)
 	return judge ? judge_process(judge, pid, &result) : JUDGE_OURS;
 }
 
-static enum exec_reason judge_question(struct gate *gate,
+static enum exec_reason judge_question(struct exec_gate *exec,
 				       const struct fanotify_event_metadata *question)
 {
 	struct exec_facts facts = {
 		.who = JUDGE_OURS,
 		.kind = elf_inspect_fd(question->fd),
-		.is_loader_expected = pending_take(gate->record, question->pid),
-		.place = find_place(gate, question),
+		.is_loader_expected = pending_take(exec->gate->record, question->pid),
+		.place = find_place(exec, question),
 	};
 
 	/* Whose program was just allowed is not looked at again for its loader. */
 	if (facts.kind != ELF_LOADER || !facts.is_loader_expected)
-		facts.who = who_asks(gate->exec.judge, question->pid);
+		facts.who = who_asks(exec->judge, question->pid);
 	enum exec_reason reason = exec_decide(&facts);
-	if (facts.kind == ELF_DYNAMIC && (reason == EXEC_ALLOWED || gate->is_lenient))
-		pending_set(gate->record, question->pid);
+	if (facts.kind == ELF_DYNAMIC && (reason == EXEC_ALLOWED || exec->gate->is_lenient))
+		pending_set(exec->gate->record, question->pid);
 	return reason;
 }
 
-bool exec_take_question(struct gate *gate)
+bool exec_take_question(struct exec_gate *exec)
 {
 	struct fanotify_event_metadata question;
 	struct refusal refusal;
 
 	CRASH_POINT("gate-before-read");
-	ssize_t n = read(gate->exec.group, &question, sizeof(question));
+	ssize_t n = read(exec->group, &question, sizeof(question));
 	if (n < (ssize_t)sizeof(question) || question.vers != FANOTIFY_METADATA_VERSION ||
 	    question.fd < 0)
 		return false;
 	CRASH_POINT("gate-after-read");
-	enum exec_reason reason = judge_question(gate, &question);
+	enum exec_reason reason = judge_question(exec, &question);
 	bool is_refused = reason != EXEC_ALLOWED;
 	if (is_refused)
-		describe(gate, &question, reason, &refusal);
+		describe(exec->gate, &question, reason, &refusal);
 	CRASH_POINT("gate-before-answer");
 	/* ENOENT: it was killed meanwhile. */
-	(void)answer(gate->exec.group, question.fd, !is_refused || gate->is_lenient);
+	(void)answer(exec->group, question.fd, !is_refused || exec->gate->is_lenient);
 	(void)close(question.fd);
 	CRASH_POINT("gate-after-answer");
 	if (is_refused)
-		say_refusal(gate, &refusal);
+		say_refusal(exec, &refusal);
 	return reason == EXEC_OUTSIDE;
 }

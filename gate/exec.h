@@ -7,13 +7,13 @@
  */
 #include <stdint.h>
 
+#include "gate/gate.h"
 #include "gate/judge.h"
 #include "gate/mounts.h"
 #include "lib/gateboard.h"
 
-struct gate;
-
 struct exec_gate {
+	struct gate *gate;
 	int group;		   /* to wait for with POLLIN; -EBADF: there is no gate here */
 	int mounts_fd;		   /* to wait for with POLLPRI; -EBADF: likewise */
 	const struct judge *judge; /* NULL on a host, where nobody comes from outside */
@@ -31,11 +31,11 @@ struct exec_gate {
 /*
  * Takes the place of whoever was here before: what that one had read and not answered is refused, as
  * nobody can tell any more what it was; then all mounts are marked, and the rung is written. Without a
- * gate it says why. judge is borrowed. 0 or -errno: nobody can be judged, the mounts cannot be read or
+ * gate it says why. gate and judge are borrowed. 0 or -errno: nobody can be judged, the mounts cannot be read or
  * the root cannot be marked.
  */
-int exec_start(struct gate *gate, const struct judge *judge);
-void exec_take_mounts(struct gate *gate);
+int exec_start(struct exec_gate *exec, struct gate *gate, const struct judge *judge);
+void exec_take_mounts(struct exec_gate *exec);
 /* Answers one question, if there is one. Never blocks, but for what /proc and the file itself ask. True
  * when somebody asked whom nobody here started. */
-bool exec_take_question(struct gate *gate);
+bool exec_take_question(struct exec_gate *exec);

@@ -13,7 +13,6 @@
  */
 #include <stdbool.h>
 
-#include "gate/exec.h"
 #include "lib/board.h"
 #include "lib/gateboard.h"
 #include "lib/journal.h"
@@ -30,5 +29,4 @@ struct gate {
 	bool is_lenient;	  /* Shells=warn: report, do not refuse */
 	uint32_t unmarked_unit;	  /* the first whose processes may have no filter more than PID 1
 				     has; PLAN_NO_UNIT: there is none */
-	struct exec_gate exec;
 };

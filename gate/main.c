@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 
 #include "gate/detect.h"
+#include "gate/exec.h"
 #include "gate/gate.h"
 #include "gen/gate/filter.h"
 #include "lib/cleanup.h"
@@ -28,6 +29,7 @@
 #define EXIT_INTERNAL 70
 
 static struct gate gate;
+static struct exec_gate exec;
 
 static int fail(const char *what, int error)
 {
@@ -86,7 +88,7 @@ static uint64_t capabilities_kept(void)
 	struct sys_capabilities sets;
 
 	/* To mark mounts that come, wherever they lie. */
-	if (gate.exec.group >= 0)
+	if (exec.group >= 0)
 		least |= UINT64_C(1) << CAP_SYS_ADMIN | UINT64_C(1) << CAP_DAC_READ_SEARCH;
 	if (sys_capget(&sets) < 0)
 		return least;
@@ -135,8 +137,8 @@ static int watch(struct detect *detect)
 {
 	for (;;) {
 		struct pollfd fds[WAIT_COUNT] = {
-			[WAIT_MOUNTS] = {.fd = gate.exec.mounts_fd, .events = POLLPRI},
-			[WAIT_QUESTION] = {.fd = gate.exec.group, .events = POLLIN},
+			[WAIT_MOUNTS] = {.fd = exec.mounts_fd, .events = POLLPRI},
+			[WAIT_QUESTION] = {.fd = exec.group, .events = POLLIN},
 		};
 		uint64_t until_us = detect ? detect->next_us : USEC_INFINITY;
 		for (enum detect_trigger i = 0; i < DETECT_TRIGGERS; i++)
@@ -147,10 +149,10 @@ static int watch(struct detect *detect)
 		if (wait_for_any(fds, until_us) < 0)
 			continue;
 		if (fds[WAIT_MOUNTS].revents)
-			exec_take_mounts(&gate);
+			exec_take_mounts(&exec);
 		bool is_triggered = fds[TRIGGER_ENTRY].revents || fds[TRIGGER_PROGRAM].revents;
 		if (fds[WAIT_QUESTION].revents)
-			is_triggered = exec_take_question(&gate) || is_triggered;
+			is_triggered = exec_take_question(&exec) || is_triggered;
 		if (detect && (is_triggered || clock_now_us() >= until_us) && !detect_turn(detect))
 			return GATE_EXIT_UNSAFE;
 	}
@@ -172,10 +174,10 @@ int main(void)
 	if (r != 0)
 		return r;
 	bool is_detecting = detect_open(&detect, &gate);
-	r = exec_start(&gate, is_detecting ? &detect.judge : NULL);
+	r = exec_start(&exec, &gate, is_detecting ? &detect.judge : NULL);
 	if (r < 0)
 		return fail("the exec gate", r);
-	if (!is_detecting && gate.exec.group < 0)
+	if (!is_detecting && exec.group < 0)
 		return GATE_EXIT_NO_DUTY;
 	r = lock_in();
 	return r != 0 ? r : watch(is_detecting ? &detect : NULL);

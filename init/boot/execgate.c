@@ -100,7 +100,7 @@ int execgate_open(struct boot *boot)
 {
 	if (!boot->is_pid1 || !is_proc_ours())
 		return 0;
-	CLEANUP(fd_closep) int group = fanotify_init(FLAGS, O_RDONLY | O_CLOEXEC | O_LARGEFILE);
+	CLEANUP(fd_closep) int group = fanotify_init(FLAGS, O_CLOEXEC | O_LARGEFILE);
 	if (group < 0)
 		return 0;
 	int r = except_all(boot, group);
