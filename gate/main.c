@@ -111,7 +111,7 @@ static int lock_in(void)
 		return fail("its own sandbox", had);
 	strbuf_init(&buf, means, sizeof(means));
 	/* It stays who it is, and reads /proc. */
-	sandbox_describe(&buf, had | SANDBOX_IDS | SANDBOX_NO_FILES);
+	sandbox_describe(&buf, had, SANDBOX_ALL & ~(SANDBOX_IDS | SANDBOX_NO_FILES));
 	event_with_string("sandbox", means);
 	event_emit(EVENT_INFO, "gate-started", NULL, "watching who comes in");
 	return 0;

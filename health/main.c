@@ -90,7 +90,7 @@ static int lock_in(void)
 	if (had < 0)
 		return fail("dropping to the own uid", had);
 	strbuf_init(&buf, means, sizeof(means));
-	sandbox_describe(&buf, had);
+	sandbox_describe(&buf, had, SANDBOX_ALL);
 	event_with_i64("addresses", (int64_t)server.n_listeners);
 	event_with_string("sandbox", means);
 	event_emit(had == SANDBOX_ALL ? EVENT_INFO : EVENT_NOTICE, "health-listening", NULL,

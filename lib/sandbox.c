@@ -118,8 +118,8 @@ static void list_means(struct strbuf *buf, int bits, const char *before)
 	}
 }
 
-void sandbox_describe(struct strbuf *buf, int had)
+void sandbox_describe(struct strbuf *buf, int had, int wanted)
 {
 	list_means(buf, had, "");
-	list_means(buf, ~had, had ? "; missing: " : "missing: ");
+	list_means(buf, wanted & ~had, had ? "; missing: " : "missing: ");
 }

@@ -56,5 +56,6 @@ struct sandbox {
  * and yet failed (-EAGAIN: out of processes, …): then the caller must exit. */
 int sandbox_enter(const struct sandbox *sandbox);
 
-/* "own uid, not dumpable; missing: seccomp": what was had and what was not, for people. */
-void sandbox_describe(struct strbuf *buf, int had);
+/* "own uid, not dumpable; missing: seccomp": what was had, and what was not of what was wanted, for
+ * people. */
+void sandbox_describe(struct strbuf *buf, int had, int wanted);

@@ -207,7 +207,7 @@ static void report(const struct log *log, int had)
 	struct strbuf sandbox;
 
 	strbuf_init(&sandbox, text, sizeof(text));
-	sandbox_describe(&sandbox, had);
+	sandbox_describe(&sandbox, had, SANDBOX_ALL);
 	if (log->has_lost_state)
 		event_emit(
 			EVENT_WARNING, "log-state-lost", NULL,

@@ -36,6 +36,8 @@ UNIT = "[Service]\nExecStart=/usr/bin/service a\nStandardOutput=null\n"
 INSIDER = "[Service]\nExecStart=/usr/bin/insider /tmp\n[X-Holdfast]\n{}\n"
 SCRIPT = "#!/bin/sh\neval echo $1\n"
 WAYS = ("system", "popen", "exec", "script", "loader", "proc", "copy", "link", "memory", "memory-in-proc", "open-file")
+MEMORY = {"memory", "memory-in-proc"}
+BROUGHT = {"loader", "copy", *MEMORY}
 REPORT_ONLY = ("--env", "HOLDFAST_SHELLS=warn", "--env", "HOLDFAST_ROOM=no")
 # The kill comes within 100 ms; a busy machine may need longer for what it does in 1 ms.
 LONG, SHORT = 5, 0.3
@@ -242,23 +244,28 @@ class Victim:
 class Insiders(harness.Case):
     """A service that wants a shell."""
 
-    def tried(self, rung, line):
-        folder = os.path.join(self.dir, f"{rung}{line}")
+    def tried(self, rung, line, options=()):
+        folder = os.path.join(self.dir, f"{rung}{line}{len(options)}")
         for name, text in (("holdfast.conf", CONF), ("units/a.service", INSIDER.format(line))):
             self.write(f"{folder}/{name}", text)
         container = _podman.run(IMAGE, options=(*RUNGS[rung].options, "--volume", f"{folder}:/etc/holdfast:ro",
-                                                "--tmpfs", "/tmp:rw,exec,mode=1777"))
+                                                "--tmpfs", "/tmp:rw,exec,mode=1777", *options))
         self.addCleanup(container.remove)
-        return container.wait_for("all tried").raw_log
+        log = container.wait_for("all tried").raw_log
+        return {way for way in WAYS if f'42-{way}"' in log}
 
     def test_every_way(self):
-        """A unit that says nothing of its sandbox, beside one that has none."""
+        """A unit that says nothing of its sandbox, beside one that has none, where nobody stands at the gate."""
         for rung in RUNGS:
-            for line, judge in (("Sandbox=none", self.assertIn), ("", self.assertNotIn)):
-                log = self.tried(rung, line)
-                for way in WAYS:
-                    with self.subTest(rung=rung, line=line, way=way):
-                        judge(f'42-{way}"', log)
+            with self.subTest(rung=rung):
+                # Who may set vm.memfd_noexec has, and no configuration takes that back.
+                closed = MEMORY if rung == "privileged" else set()
+                self.assertEqual(self.tried(rung, "Sandbox=none", REPORT_ONLY), set(WAYS) - closed)
+                self.assertEqual(self.tried(rung, ""), set())
+
+    def test_the_gate_alone(self):
+        """What was brought along, and what the loader is told to run: also without a sandbox."""
+        self.assertEqual(self.tried("privileged", "Sandbox=none"), set(WAYS) - BROUGHT)
 
 
 class Intruders(harness.Case):

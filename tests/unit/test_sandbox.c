@@ -181,15 +181,18 @@ static void test_description(void **state)
 
 	(void)state;
 	strbuf_init(&buf, text, sizeof(text));
-	sandbox_describe(&buf, SANDBOX_IDS | SANDBOX_NO_DUMP);
+	sandbox_describe(&buf, SANDBOX_IDS | SANDBOX_NO_DUMP, SANDBOX_ALL);
 	assert_string_equal(text, "own uid, not dumpable; "
 				  "missing: capabilities dropped, no_new_privs, seccomp, no files");
 	strbuf_reset(&buf);
-	sandbox_describe(&buf, ~0);
+	sandbox_describe(&buf, SANDBOX_ALL, SANDBOX_ALL);
 	assert_string_equal(text, "own uid, capabilities dropped, no_new_privs, not dumpable, "
 				  "seccomp, no files");
 	strbuf_reset(&buf);
-	sandbox_describe(&buf, 0);
+	sandbox_describe(&buf, SANDBOX_NO_CAPS, SANDBOX_NO_CAPS | SANDBOX_SECCOMP);
+	assert_string_equal(text, "capabilities dropped; missing: seccomp");
+	strbuf_reset(&buf);
+	sandbox_describe(&buf, 0, SANDBOX_ALL);
 	assert_string_equal(text, "missing: own uid, capabilities dropped, no_new_privs, "
 				  "not dumpable, seccomp, no files");
 }
