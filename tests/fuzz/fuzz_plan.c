@@ -82,6 +82,10 @@ static void touch_unit(const struct plan *plan, const struct plan_unit *unit)
 		touch(plan, plan_directory(plan, unit->directories.first + i)->path);
 	for (uint32_t i = 0; i < unit->scratch.count; i++)
 		touch(plan, plan_scratch(plan, unit->scratch.first + i)->path);
+	for (uint32_t i = 0; i < unit->shared_rules.count; i++)
+		touch(plan, plan_rule(plan, unit->shared_rules.first + i)->path);
+	for (uint32_t i = 0; i < unit->rules.count; i++)
+		touch(plan, plan_rule(plan, unit->rules.first + i)->path);
 	touch(plan, 0);
 	sum += strlen(unit_kind_names[unit->kind]) + strlen(service_type_names[unit->type]) +
 	       strlen(restart_policy_names[unit->restart]) +
@@ -99,6 +103,7 @@ static void add_unit_records(struct planbuild *build, struct plan_unit *unit, pl
 	struct plan_template *template =
 		planbuild_record(build, PLAN_TEMPLATES, &unit->templates.first);
 	struct plan_limit *limit = planbuild_record(build, PLAN_LIMITS, &unit->limits.first);
+	struct plan_rule *rule = planbuild_record(build, PLAN_RULES, &unit->rules.first);
 	struct plan_statuses *statuses =
 		planbuild_record(build, PLAN_STATUSES, &unit->statuses.first);
 
@@ -108,10 +113,12 @@ static void add_unit_records(struct planbuild *build, struct plan_unit *unit, pl
 	*secret = (struct plan_secret){.name = text, .reference = text, .file = text};
 	*template = (struct plan_template){.target = text, .source = text};
 	*limit = (struct plan_limit){.soft = 1, .hard = 2, .resource = 7};
+	*rule = (struct plan_rule){.path = text, .rights = RULE_READ};
+	unit->shared_rules.first = unit->rules.first;
 	*statuses = (struct plan_statuses){.success = {.statuses = {1}, .signals = 1}};
 	unit->conditions.count = unit->directories.count = unit->scratch.count = 1;
 	unit->secrets.count = unit->templates.count = unit->limits.count = 1;
-	unit->statuses.count = 1;
+	unit->rules.count = unit->shared_rules.count = unit->statuses.count = 1;
 }
 
 static void add_probes(struct planbuild *build, struct plan_unit *unit, plan_str text)
