@@ -16,8 +16,8 @@ import instance
 ns = instance.ns
 CRASH_BIN = f"{harness.ROOT}/build/crash/bin"
 LOADER = next(p for p in ("/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1") if os.path.exists(p))
-# Asks for lines of a FIFO, executes each with a shell and says how that ended.
-WORKER = "[Service]\nExecStart=/bin/sh -c 'while read -r line < {fifo}; do eval \"$$line\"; echo \"did $$?\"; done'\n"
+# Takes lines of a FIFO, executes each and says how that ended. It holds the writing end, too: there is no end.
+WORKER = "[Service]\nExecStart=/bin/sh -c 'exec 3<>{fifo}; while read -r line <&3; do eval \"$$line\"; echo \"did $$?\"; done'\n"
 
 
 class GateCase(instance.Case):
@@ -34,8 +34,11 @@ class GateCase(instance.Case):
         return run
 
     def order(self, run, line):
+        def find():
+            with contextlib.suppress(OSError):  # ENXIO: nobody reads yet
+                return os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK)
         start = len(run.output)
-        with open(self.fifo, "w", encoding="utf-8") as f:
+        with open(harness.wait_until(find, "the worker takes orders"), "w", encoding="utf-8") as f:
             f.write(line + "\n")
         return start
 
