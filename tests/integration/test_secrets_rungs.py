@@ -113,7 +113,7 @@ class Rungs(instance.Case):
                 self.assertIn("Landlock cannot be had (the kernel has none)", whole.text)
                 kernel = next(e for e in whole.events("protection") if e["name"] == "kernel")
                 self.assertEqual(kernel["level"], "reduced")
-                self.assertIn("landlock: the remote secrets helper sees every file", kernel["msg"])
+                self.assertIn("landlock: services and the remote secrets helper see every file", kernel["msg"])
                 status = whole.inside("/usr/lib/holdfast/holdfastctl", "status").stdout.decode()
                 self.assertRegex(status, r"\nkernel +in part +reduced: without landlock: ")
                 self.assertEqual(dict(w.split("=", 1) for w in whole.told()["env"])["LEVEL"], "debug")
