@@ -93,7 +93,9 @@ def output_of(argv, text=""):
 
 def by_exec(*argv, options=()):
     def attack(victim, seconds):
-        command = [part.replace("{}", words(seconds)).replace("{service}", victim.service_inside) for part in argv]
+        command = [part.replace("{}", words(seconds)) for part in argv]
+        if "{service}" in command[0]:
+            command[0] = command[0].replace("{service}", victim.service_inside)
         done = _podman("exec", *options, victim.name, *command, check=False)
         return done.stdout + done.stderr
     return attack
@@ -178,6 +180,11 @@ ATTACKS = {
     "an orphan without an exec": joined("--orphan"),
     "one who runs": joined("--run"),
     "beside": beside,
+}
+# Who joins the mount namespace alone is no process in the container: only the gate meets it.
+ATTACKS_AT_GATE = {
+    "nsenter -m": enter("-m"),
+    "nsenter -m, to a service": enter("-m", target="service"),
 }
 # What goes by the runtime.
 OF_RUNTIMES = ("exec sh", "exec by /proc", "exec -it", "beside")
@@ -276,7 +283,7 @@ class Intruders(harness.Case):
 
     def shown_by(self, victim, attacks, seconds):
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            found = {name: pool.submit(ATTACKS[name], victim, seconds) for name in attacks}
+            found = {name: pool.submit(attack, victim, seconds) for name, attack in attacks.items()}
         return {name: future.result() for name, future in found.items()}
 
     def check_control(self, rung, runtime, attacks):
@@ -300,7 +307,8 @@ class Intruders(harness.Case):
         return self.check_defence(rung, runtime, attacks)
 
     def test_everybody_with_every_right(self):
-        self.check("privileged")
+        victim = self.check("privileged", attacks={**ATTACKS, **ATTACKS_AT_GATE})
+        self.assertGreaterEqual(len(victim.events("intruder-killed")) + len(victim.events("exec-refused")), len(ATTACKS))
 
     def test_everybody_in_a_default_container(self):
         victim = self.check("default")
@@ -314,7 +322,7 @@ class Intruders(harness.Case):
 
     def test_another_runtime(self):
         for rung in RUNGS:
-            self.check(rung, "runc", OF_RUNTIMES)
+            self.check(rung, "runc", {name: ATTACKS[name] for name in OF_RUNTIMES})
 
     def test_root_where_holdfast_is_not(self):
         """It cannot be killed by who is not root: then the instance ends, and it with it."""
@@ -326,7 +334,12 @@ class Intruders(harness.Case):
         self.assertTrue(victim.events("intruder-not-killed"))
 
     def test_while_others_stand_still_or_die(self):
-        victim = self.victim("default")
+        for rung in ("privileged", "default"):
+            with self.subTest(rung=rung):
+                self.check_without_others(rung)
+
+    def check_without_others(self, rung):
+        victim = self.victim(rung)
         attack = ATTACKS["exec sh"]
         os.kill(victim.init, signal.SIGSTOP)
         try:
