@@ -8,7 +8,9 @@
  *   sleep SECONDS
  *   stop-supervisor   it hangs
  *   freeze-init       PID 1 hangs, in a cgroup that is frozen
- *   crash-init        a file that PID 1 has mapped loses its pages, which is a fault once it looks
+ *   deaf              to TERM, from here on
+ *   crash-init        PID 1's journal loses its pages, which is a fault once it writes there; in the crash
+ *                     flavour, for in others it is sealed
  *   stack             ext4 on a mapped device on a loop device on a file in memory; a file of that on
  *                     a loop device, with another ext4: what only goes from the top
  *   freeze            the mapped device takes nothing any more, while much is still to be written
@@ -168,8 +170,25 @@ static void freeze_init(void)
 
 static void crash_init(void)
 {
-	check("truncate", truncate("/run/holdfast/board", 0));
-	check("kill", kill(1, SIGHUP));
+	char path[64], link[64];
+
+	for (int fd = 0; fd < 256; fd++) {
+		(void)snprintf(path, sizeof(path), "/proc/1/fd/%d", fd);
+		ssize_t n = readlink(path, link, sizeof(link) - 1);
+		link[n < 0 ? 0 : n] = '\0';
+		if (strncmp(link, "/memfd:holdfast-journal", 23) == 0) {
+			check("truncate", truncate(path, 0));
+			check("kill", kill(1, SIGTERM));
+			return;
+		}
+	}
+	errno = ENOENT;
+	check("journal", -1);
+}
+
+static void be_deaf(void)
+{
+	(void)signal(SIGTERM, SIG_IGN);
 }
 
 static void wait_for_ever(void)
@@ -211,6 +230,7 @@ int main(int argc, char **argv)
 		{"stop-supervisor", stop_supervisor, NULL},
 		{"freeze-init", freeze_init, NULL},
 		{"crash-init", crash_init, NULL},
+		{"deaf", be_deaf, NULL},
 		{"signal", NULL, send},
 		{"exit", NULL, leave},
 		{"say", NULL, say},

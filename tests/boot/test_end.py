@@ -13,6 +13,8 @@ from qemu import harness
 import instance
 
 POWER_OFF, RESTART, HALT = "reboot: Power down", "reboot: Restarting system", "reboot: System halted"
+# PID 1 can be crashed there, and does not wait a quarter of an hour for boot.
+CRASH_BIN = f"{harness.ROOT}/build/crash/bin"
 MODULES = (*qemu.MODULES, "loop", "button", "softdog")
 
 
@@ -51,25 +53,25 @@ class Case(qemu.Case):
 
     n_disks = 0
 
-    def make_disk(self, words, conf="", service=""):
-        """A root with one service that does these words."""
+    def make_disk(self, words, conf="", service="", bin_dir=harness.BIN):
+        """A root with one service that does these words, as root and in no sandbox."""
         self.n_disks += 1
         tree = f"{self.dir}/tree{self.n_disks}"
         os.makedirs(tree)
-        root = instance.make_tree(tree, harness.BIN, apps=("bootend",))
+        root = instance.make_tree(tree, bin_dir, apps=("bootend",))
         os.makedirs(f"{root}/usr/share", exist_ok=True)
         shutil.copy(SHARED[0].image, f"{root}/usr/share")
         for path, text in (
                 ("holdfast.conf", f"[Holdfast]\nUnits=app.service\nLogFormat=json\n{conf}\n[Health]\nListen=\n"),
                 ("units/app.service", f"[Service]\nExecStart=/usr/bin/bootend {words}\n{service}\n"
-                                      "[X-Holdfast]\nEssential=yes\n")):
+                                      "[X-Holdfast]\nEssential=yes\nSandbox=none\n")):
             with open(f"{root}/etc/holdfast/{path}", "w", encoding="utf-8") as f:
                 f.write(text)
         return qemu.Disk(f"{self.dir}/disk{self.n_disks}", root)
 
-    def boot(self, words, conf="", service="", modules=None):
+    def boot(self, words, conf="", service="", modules=None, bin_dir=harness.BIN):
         """modules: those alone are loaded."""
-        disk = self.make_disk(words, conf, service)
+        disk = self.make_disk(words, conf, service, bin_dir)
         files = {"/modules": qemu.module_list(modules)} if modules else {}
         return self.restored(SHARED[0].snapshot, disk.path, disk.words(), files)
 
@@ -126,6 +128,12 @@ class PowerButton(Case):
         self.assertIn("power-button: powers the machine off", text)
         self.assertNotIn('"type":"dump"', text)
 
+    def test_what_it_finds_deaf_is_in_a_dump(self):
+        machine = self.boot("deaf say waiting wait", "StopTimeoutSec=6s", "TimeoutStopSec=1s")
+        machine.wait_for('"msg":"waiting"', qemu.DEADLINE)
+        machine.ask("system_powerdown")
+        self.assert_end(machine, POWER_OFF, '"event":"power-button"', '{"type":"dump"', '"type":"end"')
+
     def test_without_the_module_its_absence_is_said(self):
         machine = self.boot("exit 0", modules=qemu.MODULES)
         self.assert_end(machine, POWER_OFF, "power-button: not heard; the kernel's module",
@@ -176,6 +184,14 @@ class Failed(Case):
         lines = self.assert_digest(machine, "kernel")
         self.assertIn("nobody-there", lines[1]["msg"])
 
+    def test_a_boot_that_does_not_end(self):
+        """An interface that never comes is waited for longer than this flavour waits for boot."""
+        machine = self.boot("wait", "FailedBoot=reboot\n[Network]\nAddress=eth7 192.0.2.1/24",
+                            bin_dir=CRASH_BIN)
+        self.assert_end(machine, RESTART, '"event":"boot-timeout"', "the machine restarts: FailedBoot=reboot")
+        lines = self.assert_digest(machine, "kernel")
+        self.assertIn("holdfast-boot did not finish in 5 seconds", lines[1]["msg"])
+
     def test_a_unit_that_succeeds_is_no_failure(self):
         machine = self.boot("exit 0", "FailedBoot=reboot")
         self.assertNotIn('{"type":"dump"', self.assert_end(machine, POWER_OFF, "the machine powers off"))
@@ -184,7 +200,7 @@ class Failed(Case):
 class Crash(Case):
 
     def test_the_last_line_of_init_and_then_the_panic(self):
-        machine = self.boot("say waiting crash-init wait")
+        machine = self.boot("say waiting crash-init wait", bin_dir=CRASH_BIN)
         text = machine.wait_off()
         event = machine.events("panic")[0]
         self.assertEqual((event["by"], event["signal"]), ("holdfast", "BUS"))
@@ -192,7 +208,7 @@ class Crash(Case):
 
     def test_after_the_restart_the_next_boot_tells_of_it(self):
         """ramoops: a piece of memory that the kernel leaves alone and the machine's reset, too."""
-        disk = self.make_disk("say waiting crash-init wait")
+        disk = self.make_disk("say waiting crash-init wait", bin_dir=CRASH_BIN)
         initrd = f"{self.dir}/initrd"
         ramoops = ("ramoops mem_address=0xe000000 mem_size=0x100000 record_size=0x20000 "
                    "console_size=0 ftrace_size=0 pmsg_size=0")

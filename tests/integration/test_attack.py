@@ -309,6 +309,20 @@ class Services(Attack):
                 else None
         return None
 
+    def test_what_holdfast_works_by_is_sealed_even_for_who_opens_its_fds(self):
+        run = self.instance(self.good(), ["good.service"])
+        run.wait_running()
+        sealed = []
+        for fd in os.listdir(f"/proc/{run.init}/fd"):
+            path = f"/proc/{run.init}/fd/{fd}"
+            name = os.readlink(path).removeprefix("/memfd:holdfast-").split(" ")[0]
+            if name in ("store", "plan", "plan-public", "board", "journal"):
+                with self.assertRaises(PermissionError, msg=name):
+                    os.truncate(path, 0)
+                sealed.append(name)
+        self.assertEqual(set(sealed), {"store", "plan", "plan-public", "board", "journal"})
+        self.ends_well(run)
+
     def test_public_files_are_not_written_to_through_their_mounts(self):
         run = self.attack_files(0)
         self.assertEqual(run.inside(CTL, "status").returncode, 0)
