@@ -39,6 +39,11 @@ static void key_no_flags(char *v)
 	bed_unit()->flags &= ~(uint32_t)bed_number(v);
 }
 
+static void key_denied(char *v)
+{
+	bed_unit()->denied_calls = (uint32_t)bed_number(v) & CALLS_ALL;
+}
+
 static void key_clean_up(char *v)
 {
 	bed.cleans_up = bed_number(v);
@@ -325,6 +330,7 @@ static const struct {
 	{"group", key_group},
 	{"flags", key_flags},
 	{"no-flags", key_no_flags},
+	{"denied", key_denied},
 	{"env", key_environment},
 	{"exec-flags", key_exec_flags},
 	{"phase", key_phase},
