@@ -20,7 +20,6 @@
 #include "lib/signals.h"
 #include "lib/str.h"
 #include "lib/sys.h"
-#include "supervisor/confine_files.h"
 #include "supervisor/setup.h"
 
 /*

@@ -98,6 +98,9 @@ int confine_mounts(struct child *child);
 void confine_remove_private(const struct spawner *spawner, uint32_t unit);
 int confine_root(struct child *child);
 
+/* supervisor/confine_files.c: after the mounts are made, before the root is changed */
+int confine_files(struct child *child);
+
 /* supervisor/confine_rights.c */
 /* The filter of who can only have it by CAP_SYS_ADMIN, and of all others. */
 int confine_filter_early(struct child *child);

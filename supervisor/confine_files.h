@@ -18,6 +18,3 @@ int confine_files_init(struct spawner *spawner);
  * where the child makes its own (confine_files) or enters none. 0 or -errno.
  */
 int confine_files_choose(struct child *child);
-
-/* In the child, after its mounts are made and before its root is changed. 0 or -errno. */
-int confine_files(struct child *child);

@@ -42,7 +42,7 @@ struct spawner {
 	 * no board): why it could not be set up. Empty before and after each spawn. */
 	char *failure;
 	struct rulesets *rulesets; /* supervisor/confine_files.c */
-	struct flight *flights; /* for those that are not waited for */
+	struct flight *flights;	   /* for those that are not waited for */
 	struct filters *filters;
 };
 
