@@ -47,7 +47,9 @@ class SandboxCase(instance.Case):
 
     def try_all(self, rung, **texts):
         self.wanted = texts
-        units = {f"{name}.service": f"[Service]\nType=oneshot\nRemainAfterExit=yes\n{text}"
+        # tests/instance.py would make them Sandbox=unit.
+        units = {f"{name}.service": f"[Service]\nType=oneshot\nRemainAfterExit=yes\n{text}" +
+                 ("" if "\nSandbox=" in text else "[X-Holdfast]\nSandbox=strict\n")
                  for name, text in texts.items()}
         run = self.on(rung, units)
         told = self.told(run)
@@ -161,7 +163,8 @@ class Command(SandboxCase):
 
     def run_command(self, *options):
         instance.make_tree(self.dir, harness.BIN, apps=("denied", "enosys", "service"))
-        run = self.instance({"x.service": "[Service]\nExecStart=/usr/bin/denied\n"}, [],
+        run = self.instance({"x.service": "[Service]\nExecStart=/usr/bin/denied\n"
+                                          "[X-Holdfast]\nSandbox=strict\n"}, [],
                             rung=instance.CONTAINER, options=(*options, "--", "/usr/bin/denied"))
         status = run.wait()
         lines = [line for line in run.text.splitlines() if line.startswith('{"calls":')]
