@@ -10,7 +10,8 @@ const char *const exec_reason_texts[EXEC_REASON_COUNT] = {
 	[EXEC_ALLOWED] = "it was allowed",
 	[EXEC_OUTSIDE] = "nobody here started who asked for it",
 	[EXEC_LOADER] = "a loader that is executed by itself runs what nobody sees",
-	[EXEC_BROUGHT] = "it lies neither in the image nor on scratch with `exec`",
+	[EXEC_BROUGHT] =
+		"it lies neither in the image, nor on scratch with `exec`, nor does a unit name it",
 	[EXEC_FOREIGN] = "it lies on a mount of another namespace",
 };
 

@@ -215,7 +215,7 @@ static void path_of(int proc_fd, const char *link, char *path, size_t size)
 
 /* A mount of another namespace is named as that one has it; the copy of ours that most of them are has
  * the same file at the same place. */
-static enum mount_place place_of_copy(const struct exec_gate *exec, int fd)
+static struct mounts_spot spot_of_copy(const struct exec_gate *exec, int fd)
 {
 	char link[32], path[4096];
 	struct stat there, here;
@@ -225,39 +225,47 @@ static enum mount_place place_of_copy(const struct exec_gate *exec, int fd)
 	CLEANUP(fd_closep) int ours = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (ours < 0 || fstat(fd, &there) < 0 || fstat(ours, &here) < 0 ||
 	    there.st_dev != here.st_dev || there.st_ino != here.st_ino)
-		return MOUNT_UNKNOWN;
+		return (struct mounts_spot){.place = MOUNT_UNKNOWN};
 	return mounts_find(&exec->mounts, mount_of(exec->gate->proc_fd, ours));
 }
 
-static enum mount_place visit(struct exec_gate *exec,
-			      const struct fanotify_event_metadata *question, uint64_t id)
+static struct mounts_spot visit(struct exec_gate *exec,
+				const struct fanotify_event_metadata *question, uint64_t id)
 {
 	uint64_t unique = unique_mount_of(question->fd);
-	enum mount_place place = MOUNT_UNKNOWN;
+	struct mounts_spot spot = {.place = MOUNT_UNKNOWN};
 
 	for (uint32_t i = 0; unique != 0 && i < ARRAY_COUNT(exec->visited); i++) {
 		if (exec->visited[i].id == unique)
-			return (enum mount_place)exec->visited[i].place;
+			return exec->visited[i].spot;
 	}
 	if (question->pid > 0)
-		place = mounts_visit(&exec->mounts, exec->gate->proc_fd, question->pid, id,
-				     exec->group);
+		spot = mounts_visit(&exec->mounts, exec->gate->proc_fd, question->pid, id,
+				    exec->group);
 	/* A service with a root of its own has a table of what lies below that alone. */
-	if (place == MOUNT_UNKNOWN)
-		place = place_of_copy(exec, question->fd);
+	if (spot.place == MOUNT_UNKNOWN)
+		spot = spot_of_copy(exec, question->fd);
 	uint32_t next = exec->n_visited++ % ARRAY_COUNT(exec->visited);
 	exec->visited[next].id = unique;
-	exec->visited[next].place = (uint8_t)place;
-	return place;
+	exec->visited[next].spot = spot;
+	return spot;
 }
 
 static enum mount_place find_place(struct exec_gate *exec,
 				   const struct fanotify_event_metadata *question)
 {
+	char link[32], path[4096];
 	uint64_t id = mount_of(exec->gate->proc_fd, question->fd);
-	enum mount_place place = mounts_find(&exec->mounts, id);
+	struct mounts_spot spot = mounts_find(&exec->mounts, id);
 
-	return place == MOUNT_UNKNOWN ? visit(exec, question, id) : place;
+	if (spot.place == MOUNT_UNKNOWN)
+		spot = visit(exec, question, id);
+	if (spot.place != MOUNT_OTHER)
+		return spot.place;
+	(void)snprintf(link, sizeof(link), "self/fd/%d", question->fd);
+	path_of(exec->gate->proc_fd, link, path, sizeof(path));
+	return mounts_is_named(&exec->mounts, path, spot.point_length) ? MOUNT_DECLARED
+								       : MOUNT_OTHER;
 }
 
 /* ---- what is said about it */

@@ -19,9 +19,9 @@ struct exec_gate {
 	const struct judge *judge; /* NULL on a host, where nobody comes from outside */
 	struct mounts mounts;
 	struct {
-		uint64_t id;   /* never used again: 0 is none */
-		uint8_t place; /* enum mount_place */
-	} visited[64];	       /* mounts of services' own namespaces. A ring */
+		uint64_t id; /* never used again: 0 is none */
+		struct mounts_spot spot;
+	} visited[64]; /* mounts of services' own namespaces. A ring */
 	uint32_t n_visited;
 	uint32_t tokens; /* lines about refusals that may be said now */
 	uint32_t unsaid; /* refusals without one, since the last */

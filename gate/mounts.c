@@ -43,6 +43,24 @@ enum mount_place mounts_place(const struct mounts *mounts, const struct mountinf
 	return is_scratch(mounts->plan, entry->point, SCRATCH_EXEC) ? MOUNT_DECLARED : MOUNT_OTHER;
 }
 
+bool mounts_is_named(const struct mounts *mounts, const char *path, uint32_t point_length)
+{
+	const struct plan *plan = mounts->plan;
+
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_EXECS); i++) {
+		if (str_equal(plan_string(plan, plan_exec(plan, i)->path), path))
+			return true;
+	}
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_RULES); i++) {
+		const struct plan_rule *rule = plan_rule(plan, i);
+		const char *named = plan_string(plan, rule->path);
+		if ((rule->rights & RULE_EXECUTE) && strlen(named) >= point_length &&
+		    is_within(path, named))
+			return true;
+	}
+	return false;
+}
+
 bool mounts_is_ours(const struct mounts *mounts, const struct mountinfo_entry *entry)
 {
 	if (mounts->is_host)
@@ -98,11 +116,19 @@ static const struct mounts_known *find_known(const struct mounts *mounts, uint64
 	return NULL;
 }
 
-enum mount_place mounts_find(const struct mounts *mounts, uint64_t id)
+struct mounts_spot mounts_find(const struct mounts *mounts, uint64_t id)
 {
 	const struct mounts_known *known = find_known(mounts, id);
 
-	return known ? (enum mount_place)known->place : MOUNT_UNKNOWN;
+	return known ? known->spot : (struct mounts_spot){.place = MOUNT_UNKNOWN};
+}
+
+static struct mounts_spot spot_of(const struct mounts *mounts, const struct mountinfo_entry *entry)
+{
+	return (struct mounts_spot){
+		.place = mounts_place(mounts, entry),
+		.point_length = (uint32_t)strlen(entry->point),
+	};
 }
 
 static int find_root(struct mounts *mounts, const struct mountinfo *info)
@@ -135,7 +161,7 @@ static int learn(struct mounts *mounts, int group, const struct mountinfo_entry 
 	*ret_known = (struct mounts_known){
 		.id = entry->id,
 		.hash = hash,
-		.place = (uint8_t)mounts_place(mounts, entry),
+		.spot = spot_of(mounts, entry),
 	};
 	return str_equal(entry->point, "/") ? r : 0;
 }
@@ -176,22 +202,22 @@ static void mark_there(const struct mounts *mounts, int group, const struct moun
 		(void)mark(mounts, group, entry, proc_fd, path);
 }
 
-enum mount_place mounts_visit(const struct mounts *mounts, int proc_fd, int32_t pid, uint64_t id,
-			      int group)
+struct mounts_spot mounts_visit(const struct mounts *mounts, int proc_fd, int32_t pid, uint64_t id,
+				int group)
 {
 	CLEANUP(mountinfo_finish) struct mountinfo info = {0};
-	enum mount_place place = MOUNT_UNKNOWN;
+	struct mounts_spot spot = {.place = MOUNT_UNKNOWN};
 	char path[32];
 
 	(void)snprintf(path, sizeof(path), "%d/mountinfo", pid);
 	if (mountinfo_read_at(proc_fd, path, &info) < 0)
-		return MOUNT_UNKNOWN;
+		return spot;
 	for (size_t i = 0; i < info.count; i++) {
 		const struct mountinfo_entry *entry = &info.entries[i];
 		if (entry->id == id)
-			place = mounts_place(mounts, entry);
+			spot = spot_of(mounts, entry);
 		if (group >= 0)
 			mark_there(mounts, group, entry, proc_fd, pid);
 	}
-	return place;
+	return spot;
 }

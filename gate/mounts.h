@@ -30,10 +30,16 @@ struct mounts_root {
 	char path[256]; /* within its file system */
 };
 
+/* What a mount is. */
+struct mounts_spot {
+	enum mount_place place;
+	uint32_t point_length; /* of the path that it is mounted at */
+};
+
 struct mounts_known {
 	uint64_t id;
 	uint64_t hash; /* of device and point: ids are used again */
-	uint8_t place; /* enum mount_place */
+	struct mounts_spot spot;
 };
 
 struct mounts {
@@ -47,6 +53,11 @@ struct mounts {
 
 /* Pure. The place of an entry of a mount table, whose points are as the plan's scratch has them. */
 enum mount_place mounts_place(const struct mounts *mounts, const struct mountinfo_entry *entry);
+/*
+ * Pure. Does a unit name that file for execution, as a command or in ExecPaths=, and mean what is mounted
+ * there? A path above the mount's point was written before anybody brought that along.
+ */
+bool mounts_is_named(const struct mounts *mounts, const char *path, uint32_t point_length);
 /* Pure. Is the whole file system ours, so that it may be marked as one? */
 bool mounts_is_ours(const struct mounts *mounts, const struct mountinfo_entry *entry);
 
@@ -56,12 +67,11 @@ bool mounts_is_ours(const struct mounts *mounts, const struct mountinfo_entry *e
  * read or the root cannot be marked.
  */
 int mounts_refresh(struct mounts *mounts, int group);
-/* The place of the mount with that id in our own namespace, as of the last refresh. */
-enum mount_place mounts_find(const struct mounts *mounts, uint64_t id);
+/* The mount with that id in our own namespace, as of the last refresh. */
+struct mounts_spot mounts_find(const struct mounts *mounts, uint64_t id);
 
 /*
- * Of the mount with that id in the namespace of pid: its place, or MOUNT_UNKNOWN when there is no such
- * mount. All that is mounted there is marked for group on the way, if it is >= 0.
+ * The mount with that id in the namespace of pid; MOUNT_UNKNOWN when there is no such. All that is mounted there is marked for group on the way, if it is >= 0.
  */
-enum mount_place mounts_visit(const struct mounts *mounts, int proc_fd, int32_t pid, uint64_t id,
-			      int group);
+struct mounts_spot mounts_visit(const struct mounts *mounts, int proc_fd, int32_t pid, uint64_t id,
+				int group);

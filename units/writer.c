@@ -416,6 +416,23 @@ static struct plan_range add_rules(struct writer *w, const struct rules *rules)
 	return range;
 }
 
+/* In the public plan: what a unit executes beside the image, which holdfast-gate has to know. */
+static struct plan_range add_named(struct writer *w, const struct unit *unit)
+{
+	const struct allowed_paths *named = &unit->paths[PATHS_EXEC];
+	struct plan_range range = begin_range(w, PLAN_RULES);
+
+	for (size_t i = 0; i < named->count; i++) {
+		const char *root = named->items[i].is_inside ? unit->root_directory.text : NULL;
+		const char *path =
+			arena_printf(&w->arena, "%s%s", root ? root : "", named->items[i].path);
+		struct plan_rule rule = {.path = add_text(w, path), .rights = RULE_EXECUTE};
+		*(struct plan_rule *)add_record(w, PLAN_RULES) = rule;
+	}
+	range.count = (uint32_t)named->count;
+	return range;
+}
+
 /* ---------------------------------------------------------------- units */
 
 static void fill_texts(struct writer *w, struct plan_unit *plan, const struct unit *unit)
@@ -448,7 +465,7 @@ static void fill_lists(struct writer *w, struct plan_unit *plan, const struct un
 	plan->scratch = add_scratch(w, &unit->scratch);
 	plan->secrets = add_secrets(w, &unit->secrets);
 	plan->templates = add_templates(w, &unit->templates);
-	plan->rules = add_rules(w, &unit->rules);
+	plan->rules = w->is_public ? add_named(w, unit) : add_rules(w, &unit->rules);
 	if (unit->has_shared_rules)
 		plan->shared_rules = add_rules(w, &w->units->shared_rules);
 }

@@ -174,6 +174,18 @@ class Services(GateCase):
             self.assert_refused(run, "brought-along", f"{place}/tool", start)
         self.assertEqual(run.stop(), 0)
 
+    def test_what_a_unit_names_on_a_volume(self):
+        place = os.path.join(self.dir, "volume")
+        os.mkdir(place)
+        run = self.worker(keys=f"ExecPaths={place}/programs\nExecPaths=/\n")
+        self.mount_inside(run, place)
+        self.assertEqual(self.do(run, f"mkdir {place}/programs && cp /bin/true {place}/programs/ && "
+                                      f"cp /bin/true {place}/")[0], 0)
+        self.assertEqual(self.do(run, f"{place}/programs/true")[0], 0)
+        self.assertEqual(self.do(run, f"{place}/true")[0], 126)
+        self.assert_refused(run, "brought-along", f"{place}/true")
+        self.assertEqual(run.stop(), 0)
+
     def test_scratch_of_its_own(self):
         """In a namespace of its own: scratch with exec is for programs, and the image is."""
         place = os.path.join(self.dir, "scratch")

@@ -27,6 +27,16 @@ static int prepare(void **state)
 	scratch = planbuild_record(&build, PLAN_SCRATCH, NULL);
 	scratch->path = planbuild_text(&build, "/work");
 	scratch->flags = SCRATCH_EXEC;
+	struct plan_rule *rule = planbuild_record(&build, PLAN_RULES, NULL);
+	*rule = (struct plan_rule){planbuild_text(&build, "/usr"), RULE_EXECUTE};
+	rule = planbuild_record(&build, PLAN_RULES, NULL);
+	*rule = (struct plan_rule){planbuild_text(&build, "/volume/plugins"), RULE_EXECUTE};
+	rule = planbuild_record(&build, PLAN_RULES, NULL);
+	*rule = (struct plan_rule){planbuild_text(&build, "/volume/data"), RULE_READ};
+	static const char *const command[] = {"/volume/server", NULL};
+	uint32_t unit;
+	(void)planbuild_unit(&build, "a.service", &unit);
+	planbuild_exec(&build, unit, EXEC_START, command, 0);
 	planbuild_finish(&build, &block, &size, &plan);
 	mounts = (struct mounts){.plan = &plan, .root = {8, 1, "/trees/one"}};
 	return 0;
@@ -100,15 +110,34 @@ static void test_what_may_be_marked_as_a_whole(void **state)
 	assert_ours("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n", true);
 }
 
+static void assert_named(const char *path, const char *point, bool is_named)
+{
+	assert_int_equal(mounts_is_named(&mounts, path, (uint32_t)strlen(point)), is_named);
+}
+
+static void test_what_a_unit_names_on_a_volume(void **state)
+{
+	(void)state;
+	assert_named("/volume/plugins/a", "/volume", true);
+	assert_named("/volume/plugins", "/volume/plugins", true);
+	assert_named("/volume/pluginsandmore", "/volume", false);
+	assert_named("/volume/data/a", "/volume", false);
+	assert_named("/volume/other", "/volume", false);
+	assert_named("/volume/server", "/volume", true);
+	/* Meant for the image, not for what was mounted over a part of it. */
+	assert_named("/usr/local/bin/a", "/usr/local", false);
+	assert_named("/usr/bin/a", "/usr", true);
+}
+
 static void test_ids(void **state)
 {
 	(void)state;
-	mounts.known[0] = (struct mounts_known){.id = 31, .place = MOUNT_DECLARED};
-	mounts.known[1] = (struct mounts_known){.id = 32, .place = MOUNT_OTHER};
+	mounts.known[0] = (struct mounts_known){.id = 31, .spot = {MOUNT_DECLARED, 5}};
+	mounts.known[1] = (struct mounts_known){.id = 32, .spot = {MOUNT_OTHER, 4}};
 	mounts.n_known = 1;
-	assert_int_equal(mounts_find(&mounts, 31), MOUNT_DECLARED);
-	assert_int_equal(mounts_find(&mounts, 32), MOUNT_UNKNOWN);
-	assert_int_equal(mounts_find(&mounts, 0), MOUNT_UNKNOWN);
+	assert_int_equal(mounts_find(&mounts, 31).place, MOUNT_DECLARED);
+	assert_int_equal(mounts_find(&mounts, 32).place, MOUNT_UNKNOWN);
+	assert_int_equal(mounts_find(&mounts, 0).place, MOUNT_UNKNOWN);
 }
 
 int main(void)
@@ -119,6 +148,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_scratch_is_for_programs_where_the_plan_says_so,
 						prepare, finish),
 		cmocka_unit_test_setup_teardown(test_what_may_be_marked_as_a_whole, prepare,
+						finish),
+		cmocka_unit_test_setup_teardown(test_what_a_unit_names_on_a_volume, prepare,
 						finish),
 		cmocka_unit_test_setup_teardown(test_ids, prepare, finish),
 	};
