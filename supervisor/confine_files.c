@@ -2,10 +2,11 @@
 
 /*
  * One rule set serves all units whose lists are the same, and all their starts: a child then only
- * enters it, which is a single call. A unit whose processes see other files than the supervisor
- * does, or whose directories are made when it starts (private mounts, RuntimeDirectory=,
- * credentials), has its set made in the child, behind the steps that make these, each time anew:
- * a rule holds for the very file or directory that was there when it was made.
+ * enters it, which is a single call. A unit with directories (StateDirectory= and its like) has one
+ * of its own, for as long as these are the same ones: a rule holds for the very file or directory
+ * that was there when it was made. Where they are made by this start, or where the unit's processes
+ * see other files than the supervisor does (private mounts, credentials), the child makes its set
+ * itself, behind the steps that make these.
  *
  * A path that is not there gives no rule. Such a set is used, and not kept: the next start looks
  * again.
@@ -41,7 +42,11 @@ struct recipe {
 	struct plan_range shared, rules;
 	uint32_t denied; /* RULE_… */
 	uint32_t is_scoped;
+	/* Of a unit with directories of its own: which unit, and which directories they are. */
+	uint32_t owner, reserved;
+	uint64_t directories;
 };
+#define NO_OWNER UINT32_MAX
 
 struct kept_set {
 	struct recipe recipe;
@@ -315,6 +320,23 @@ static bool is_service_itself(const struct spawn_request *request)
 	       (request->slot == SLOT_MAIN || request->slot == SLOT_CONTROL);
 }
 
+/* Which ones they are (FNV-1a over devices and inodes), or 0 where one is not there yet. */
+static uint64_t identify_directories(const struct child *child)
+{
+	const struct plan *plan = child->spawner->plan;
+	struct plan_range range = child->unit->directories;
+	uint64_t identity = UINT64_C(0xcbf29ce484222325);
+	struct stat st;
+
+	for (uint32_t i = 0; i < range.count; i++) {
+		if (stat(plan_string(plan, plan_directory(plan, range.first + i)->path), &st) < 0)
+			return 0;
+		identity = (identity ^ st.st_dev) * UINT64_C(0x100000001b3);
+		identity = (identity ^ st.st_ino) * UINT64_C(0x100000001b3);
+	}
+	return identity;
+}
+
 static struct recipe recipe_of(const struct child *child)
 {
 	const struct plan_unit *unit = child->unit;
@@ -327,6 +349,8 @@ static struct recipe recipe_of(const struct child *child)
 		.rules = unit->rules,
 		.denied = unit->denied_rights,
 		.is_scoped = is_held && is_service_itself(child->request),
+		.owner = unit->directories.count > 0 ? child->request->unit : NO_OWNER,
+		.directories = identify_directories(child),
 	};
 }
 
@@ -348,8 +372,7 @@ static bool wants_files(const struct child *child)
 
 static bool is_made_by_child(const struct plan_unit *unit)
 {
-	return unit->directories.count > 0 || unit->scratch.count > 0 ||
-	       (unit->flags & UNIT_PRIVATE_TMP) || has_credentials(unit);
+	return unit->scratch.count > 0 || (unit->flags & UNIT_PRIVATE_TMP) || has_credentials(unit);
 }
 
 static int find_kept(const struct rulesets *rulesets, const struct recipe *recipe)
@@ -361,6 +384,21 @@ static int find_kept(const struct rulesets *rulesets, const struct recipe *recip
 	return -EBADF;
 }
 
+/* Where to keep it: in the place of the owner's, whose directories were others, or in a new one. NULL
+ * when there is none. */
+static struct kept_set *find_place(struct rulesets *rulesets, const struct recipe *recipe)
+{
+	for (size_t i = 0; i < rulesets->count && recipe->owner != NO_OWNER; i++) {
+		struct kept_set *set = &rulesets->sets[i];
+		if (set->recipe.owner != recipe->owner ||
+		    set->recipe.is_scoped != recipe->is_scoped)
+			continue;
+		fd_close(set->fd);
+		return set;
+	}
+	return rulesets->count < SETS_MAX ? &rulesets->sets[rulesets->count++] : NULL;
+}
+
 static int make_kept(struct child *child, const struct recipe *recipe)
 {
 	struct rulesets *rulesets = child->spawner->rulesets;
@@ -369,10 +407,11 @@ static int make_kept(struct child *child, const struct recipe *recipe)
 
 	if (fd < 0)
 		return fd;
+	struct kept_set *place = is_complete ? find_place(rulesets, recipe) : NULL;
 	child->ruleset_fd = fd;
-	child->owns_ruleset = !is_complete || rulesets->count == SETS_MAX;
-	if (!child->owns_ruleset)
-		rulesets->sets[rulesets->count++] = (struct kept_set){*recipe, fd};
+	child->owns_ruleset = !place;
+	if (place)
+		*place = (struct kept_set){*recipe, fd};
 	return 0;
 }
 
@@ -383,6 +422,8 @@ int confine_files_choose(struct child *child)
 	if (!child->wants_files || is_made_by_child(child->unit))
 		return 0;
 	struct recipe recipe = recipe_of(child);
+	if (recipe.directories == 0)
+		return 0;
 	child->ruleset_fd = find_kept(child->spawner->rulesets, &recipe);
 	return child->ruleset_fd >= 0 ? 0 : make_kept(child, &recipe);
 }

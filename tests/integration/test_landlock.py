@@ -132,9 +132,10 @@ class Strict(LandlockCase):
         self.assertEqual(run.told()["reach"], dict(zip(words, ("ok", "EACCES", "ok", "ok"))))
 
     def test_the_set_is_made_again_by_the_next_supervisor(self):
-        words = ("--hold", "exec:/bin/sh", "read:/bin/sh", "create:/scratch/x", "remove:/scratch/x", "kill:1")
-        run = self.on(instance.EVERYTHING, {"a.service": strict(words, "Restart=always", "RestartSec=0",
-                                                                kind="simple")})
+        words = ("--hold", "exec:/bin/sh", "read:/bin/sh", "create:/scratch/x", "remove:/scratch/x",
+                 "create:/run/reach/x", "remove:/run/reach/x", "kill:1")
+        run = self.on(instance.EVERYTHING, {"a.service": strict(
+            words, "Restart=always", "RestartSec=0", "RuntimeDirectory=reach", kind="simple")})
 
         def told(count):
             def find():
@@ -143,17 +144,23 @@ class Strict(LandlockCase):
                 return lines if len(lines) >= count else None
             lines = harness.wait_until(find, f"{count} lines of the service")
             self.assertIn('"exec:/bin/sh":"EACCES","read:/bin/sh":"EACCES","create:/scratch/x":"ok",'
-                          '"remove:/scratch/x":"ok","kill:1":"EPERM"', lines[count - 1])
+                          '"remove:/scratch/x":"ok","create:/run/reach/x":"ok",'
+                          '"remove:/run/reach/x":"ok","kill:1":"EPERM"', lines[count - 1])
 
         def kill_service():
             os.kill(harness.child_named(run.init, "reach"), signal.SIGKILL)
         told(1)
         kill_service()
         told(2)
+        # Another directory of that name than the one that the set was made for.
+        run_directory = f"/proc/{run.init}/root/run/reach"
+        os.rename(run_directory, f"{run_directory}-old")
+        kill_service()
+        told(3)
         os.kill(run.member("holdfast-supervisor"), signal.SIGKILL)
         run.wait_for("supervisor-adopted")
         kill_service()
-        told(3)
+        told(4)
         self.assertEqual(run.stop(), 0, run.text)
 
 
