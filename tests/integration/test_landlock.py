@@ -177,7 +177,8 @@ class Keys(LandlockCase):
     def test_a_unit_without_keys_is_left_alone(self):
         words = ("exec:/usr/bin/nothing", "read:/bin/sh", "create:/scratch/x", "copy:/usr/bin/nothing:/programs/x",
                  "system", "popen", "exec:/usr/bin/script", LOADED[0], LOADED[1])
-        run, told = self.reach(instance.EVERYTHING, strict(words, sandbox="unit"))
+        # Not where the gate of executions is, which refuses the loader in its own way.
+        run, told = self.reach(instance.CONTAINER, strict(words, sandbox="unit"))
         self.assertEqual(told, dict.fromkeys(words, "ok"))
         # popen's line is read by the service itself.
         self.assertEqual(run.text.count(ESCAPED), 4)
