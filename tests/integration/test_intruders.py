@@ -8,8 +8,8 @@ a container that only reports (Shells=warn, Room=no), where it has to succeed, o
 against one as it is shipped."""
 import concurrent.futures
 import contextlib
+import ctypes
 import dataclasses
-import json
 import os
 import pty
 import shutil
@@ -43,6 +43,7 @@ REPORT_ONLY = ("--env", "HOLDFAST_SHELLS=warn", "--env", "HOLDFAST_ROOM=no")
 LONG, SHORT = 5, 0.3
 ESCAPED = "42-escaped"
 AT_ONCE = 4
+LANDLOCK_VERSION = ctypes.CDLL(None).syscall(444, None, 0, 1)  # landlock_create_ruleset(2)
 _podman = None
 
 
@@ -66,7 +67,8 @@ def build_victim(context):
         if name not in OFFLINE:
             shutil.copy(f"{harness.BIN}/{name}", f"{context}{OWN}/{name}")
     for source, path in (("/usr/bin/busybox", "bin/busybox"), ("/bin/dash", "bin/bash"), (LOADER, LOADER[1:]), (LIBC, LIBC[1:]),
-                         (f"{harness.APPS}/service", "usr/bin/service"), (f"{harness.APPS}/insider", "usr/bin/insider")):
+                         (f"{harness.APPS}/service", "usr/bin/service"), (f"{harness.APPS}/insider", "usr/bin/insider"),
+                         (f"{harness.APPS}/hostile", "usr/bin/hostile")):
         shutil.copy(source, f"{context}/{path}")
     for name in TOOLS:
         os.symlink("busybox", f"{context}/bin/{name}")
@@ -269,6 +271,35 @@ class Insiders(harness.Case):
                 closed = MEMORY if rung == "privileged" else set()
                 self.assertEqual(self.tried(rung, "Sandbox=none", REPORT_ONLY), set(WAYS) - closed)
                 self.assertEqual(self.tried(rung, ""), set())
+
+    @unittest.skipUnless(LANDLOCK_VERSION >= 6, "this kernel's Landlock does not bound signals (6.12)")
+    def test_signals_stay_inside(self):
+        """Even where all share one uid."""
+        for attack in ("murder", "terms 50"):
+            for line, is_held in (("Sandbox=none", False), ("", True)):
+                with self.subTest(attack=attack, line=line):
+                    unit = (f"[Service]\nExecStart=/usr/bin/hostile /tmp/notes {attack}\nReadWritePaths=/tmp\n"
+                            f"[X-Holdfast]\nEssential=no\n{line}\n")
+                    container = self.run_beside(f"{attack[:5]}{is_held}", unit)
+                    if not is_held:
+                        harness.wait_until(lambda c=container: "daemon-died" in c.raw_log or "stopping" in c.raw_log, "harm")
+                        continue
+                    service = harness.wait_until(lambda c=container: harness.child_named(c.init, "hostile"), "it runs")
+                    notes = f"/proc/{service}/root/tmp/notes"
+                    harness.wait_until(lambda n=notes: os.path.exists(n) and "done" in open(n, encoding="utf-8").read(), "done")
+                    self.assertNotIn("daemon-died", container.raw_log)
+                    self.assertNotIn("stopping", container.raw_log)
+                    self.assertEqual(container.stop(), 0)
+
+    def run_beside(self, name, unit):
+        folder = os.path.join(self.dir, name)
+        for path, text in (("holdfast.conf", CONF.replace("a.service", "a.service b.service")), ("units/a.service", UNIT),
+                           ("units/b.service", unit)):
+            self.write(f"{folder}/{path}", text)
+        container = _podman.run(IMAGE, options=(*RUNGS["restricted"].options, "--volume", f"{folder}:/etc/holdfast:ro",
+                                                "--tmpfs", "/tmp:rw,mode=1777"))
+        self.addCleanup(container.remove)
+        return container
 
     def test_the_gate_alone(self):
         """What was brought along, and what the loader is told to run: also without a sandbox."""
