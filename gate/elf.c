@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define HEAD_SIZE    1024 /* of which most have all that is looked at */
 #define SEGMENTS_MAX 64
 #define DYNAMICS_MAX 256
 
@@ -26,12 +27,18 @@ struct segment {
 struct source {
 	elf_reader reader;
 	void *from;
+	unsigned char head[HEAD_SIZE];
+	size_t head_length;
 };
 
 static bool read_at(const struct source *source, void *data, size_t size, uint64_t offset)
 {
 	if (offset > INT64_MAX - size)
 		return false;
+	if (offset + size <= source->head_length) {
+		memcpy(data, source->head + offset, size);
+		return true;
+	}
 	return source->reader(source->from, data, size, (off_t)offset) == (ssize_t)size;
 }
 
@@ -127,10 +134,12 @@ static bool read_header(const struct source *source, struct header *ret_header)
 
 enum elf_kind elf_inspect(elf_reader reader, void *from)
 {
-	const struct source source = {reader, from};
+	struct source source = {.reader = reader, .from = from};
 	struct header header;
 	struct segment segment, section = {0};
 
+	ssize_t n = reader(from, source.head, sizeof(source.head), 0);
+	source.head_length = n > 0 ? (size_t)n : 0;
 	if (!read_header(&source, &header) || (header.type != ET_EXEC && header.type != ET_DYN))
 		return ELF_NONE;
 	for (uint16_t i = 0; i < header.n_segments && i < SEGMENTS_MAX; i++) {

@@ -41,7 +41,11 @@
 #include "lib/str.h"
 #include "lib/sys.h"
 
-#define FDS_MAX	      256 /* that may be open here: numbers of questions are below */
+#define FDS_MAX 256 /* that may be open here: numbers of questions are below */
+/* Of statx(2): as mountinfo has it; one that no other mount ever gets (6.8). */
+#define MOUNT_ID	0x1000U
+#define MOUNT_ID_UNIQUE 0x4000U
+
 #define LINES_BURST   20
 #define LINE_EVERY_US (USEC_PER_SEC / 2)
 
@@ -171,8 +175,23 @@ void exec_take_mounts(struct exec_gate *exec)
 
 /* ---- where the file lies */
 
-/* proc_pid_fdinfo(5). 0: not to be had. */
-static uint64_t mount_of(int proc_fd, int fd)
+/* By the bare call, as musl's structure has no place for it. 0: not to be had. */
+static uint64_t statx_mount(int fd, uint32_t what)
+{
+	enum { MASK = 0, MNT_ID = 0x90 };
+	_Alignas(uint64_t) unsigned char statx[256] = {0};
+	uint32_t mask;
+	uint64_t id;
+
+	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, what, statx) < 0)
+		return 0;
+	memcpy(&mask, statx + MASK, sizeof(mask));
+	memcpy(&id, statx + MNT_ID, sizeof(id));
+	return mask & what ? id : 0;
+}
+
+/* proc_pid_fdinfo(5), before Linux 5.8. 0: not to be had. */
+static uint64_t fdinfo_mount(int proc_fd, int fd)
 {
 	char path[48], text[512];
 	uint64_t id = 0;
@@ -190,20 +209,11 @@ static uint64_t mount_of(int proc_fd, int fd)
 	return str_parse_u64(at, UINT64_MAX, &id) == 0 ? id : 0;
 }
 
-/* An id that no other mount gets (Linux 6.8), by the bare call, as musl's structure has no place for it.
- * 0: not to be had. */
-static uint64_t unique_mount_of(int fd)
+static uint64_t mount_of(int proc_fd, int fd)
 {
-	enum { MNT_ID_UNIQUE = 0x4000, MASK = 0, MNT_ID = 0x90 };
-	_Alignas(uint64_t) unsigned char statx[256] = {0};
-	uint32_t mask;
-	uint64_t id;
+	uint64_t id = statx_mount(fd, MOUNT_ID);
 
-	if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, MNT_ID_UNIQUE, statx) < 0)
-		return 0;
-	memcpy(&mask, statx + MASK, sizeof(mask));
-	memcpy(&id, statx + MNT_ID, sizeof(id));
-	return mask & MNT_ID_UNIQUE ? id : 0;
+	return id != 0 ? id : fdinfo_mount(proc_fd, fd);
 }
 
 static void path_of(int proc_fd, const char *link, char *path, size_t size)
@@ -232,7 +242,7 @@ static struct mounts_spot spot_of_copy(const struct exec_gate *exec, int fd)
 static struct mounts_spot visit(struct exec_gate *exec,
 				const struct fanotify_event_metadata *question, uint64_t id)
 {
-	uint64_t unique = unique_mount_of(question->fd);
+	uint64_t unique = statx_mount(question->fd, MOUNT_ID_UNIQUE);
 	struct mounts_spot spot = {.place = MOUNT_UNKNOWN};
 
 	for (uint32_t i = 0; unique != 0 && i < ARRAY_COUNT(exec->visited); i++) {
