@@ -80,21 +80,37 @@ static int find_or_make(struct filters *filters, uint32_t denied_calls)
 	return r < 0 ? r : (int)filters->count++;
 }
 
-int filter_init(const struct plan *plan, struct filters **ret_filters)
+static int make_all(struct filters *filters, const struct plan *plan)
 {
 	uint32_t n_units = plan_unit_count(plan);
-	struct filters *filters = calloc(1, sizeof(*filters));
 
-	if (!filters || !(filters->of_unit = calloc(n_units + 1, sizeof(*filters->of_unit))))
+	filters->of_unit = calloc(n_units + 1, sizeof(*filters->of_unit));
+	if (!filters->of_unit)
 		return -ENOMEM;
 	int r = find_or_make(filters, 0);
 	for (uint32_t i = 0; r >= 0 && i < n_units; i++) {
 		r = find_or_make(filters, plan_unit(plan, i)->denied_calls);
 		filters->of_unit[i] = (uint32_t)r;
 	}
-	if (r >= 0)
-		*ret_filters = filters;
 	return r < 0 ? r : 0;
+}
+
+int filter_init(const struct plan *plan, struct filters **ret_filters)
+{
+	struct filters *filters = calloc(1, sizeof(*filters));
+
+	if (!filters)
+		return -ENOMEM;
+	int r = make_all(filters, plan);
+	if (r == 0) {
+		*ret_filters = filters;
+		return 0;
+	}
+	/* The supervisor cannot go on without: what is left of it goes with the process. */
+	free(filters->of_unit);
+	free(filters->items);
+	free(filters);
+	return r;
 }
 
 const struct sock_fprog *filter_of(const struct filters *filters, uint32_t unit, bool is_held)

@@ -390,6 +390,7 @@ static size_t compile(enum flavour flavour, struct sock_filter *ret_filter)
 	static const uint32_t defaults[] = {
 		[FLAVOUR_PLAIN] = SCMP_ACT_ERRNO(EPERM),
 		[FLAVOUR_CRASH] = SCMP_ACT_KILL_PROCESS,
+		[FLAVOUR_FOREIGN] = SCMP_ACT_ALLOW,
 	};
 	scmp_filter_ctx context = seccomp_init(is_deny_list ? SCMP_ACT_ALLOW : defaults[flavour]);
 	FILE *file = tmpfile();
