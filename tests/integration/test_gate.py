@@ -108,6 +108,11 @@ class GateCase(harness.Case):
 class Outside(GateCase):
     """Each attack of a default container."""
 
+    def test_why_there_is_no_exec_gate(self):
+        rungs = {p["name"]: (p["level"], p["rung"], p["why"]) for p in self.status(self.instance())["protections"]}
+        self.assertEqual(rungs["exec-gate"],
+                         ("none", "none", "fanotify needs CAP_SYS_ADMIN in the first user namespace"))
+
     def test_exec(self):
         container = self.instance()
         for what, command, options in (
