@@ -32,11 +32,11 @@ UNITS       := $(wildcard units/*.c)
 LIB_LOCK    := lib/sandbox.c lib/landlock.c
 
 # Where a list is still a wildcard the program is one folder and nothing else.
-holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options.c lib/proc.c lib/signals.c \
+holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options.c lib/proc.c lib/room.c lib/signals.c \
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/reference.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
-                             lib/secretrequest.c lib/mountinfo.c lib/tty.c lib/landlock.c lib/device.c lib/dm.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+                             lib/secretrequest.c lib/mountinfo.c lib/room.c lib/tty.c lib/landlock.c lib/device.c lib/dm.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
 holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/landlock.c lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
@@ -66,6 +66,8 @@ holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oc
 holdfast-explain_SRCS     := tools/explain.c tools/evidence.c $(LIB_CORE)
 # Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).
 holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c $(LIB_LOCK) $(LIB_CORE)
+# In PID 1's room, under the names of shells.
+holdfast-refuse_SRCS      := init/refuse/main.c
 # /init of an initramfs: in no image, but in what boots one (images/initramfs.py).
 holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init/initramfs/early.c \
                              init/initramfs/end.c init/initramfs/modules.c lib/device.c \
@@ -74,7 +76,7 @@ holdfast-initramfs_SRCS   := init/initramfs/main.c init/initramfs/cmdline.c init
 
 # In the image: static, linked to libc alone. Beside it: the offline tools.
 IMAGE_PROGRAMS := holdfast holdfast-boot holdfast-supervisor holdfast-log holdfast-health \
-                  holdfast-gate holdfast-secrets holdfastctl holdfast-lease
+                  holdfast-gate holdfast-secrets holdfastctl holdfast-lease holdfast-refuse
 INITRAMFS_PROGRAM := holdfast-initramfs
 REMOTE_PROGRAM := holdfast-secrets-remote
 TOOL_PROGRAMS  := holdfast-check holdfast-explain

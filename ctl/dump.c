@@ -421,7 +421,7 @@ static void dump_all(const struct instance *instance, uint64_t since_wall_us)
 	dump_units(instance, false);
 	dump_secrets(instance);
 	dump_log(instance, since_wall_us, UINT64_MAX);
-	dump_mounts();
+	dump_mounts(instance);
 	dump_scratch(instance);
 	dump_processes(instance);
 	dump_cgroups(instance);

@@ -26,7 +26,7 @@ void dump_secrets(const struct instance *instance);
 /* The ring: event and log lines from since_wall_us on, the last ones of about so many bytes. */
 void dump_log(const struct instance *instance, uint64_t since_wall_us, uint64_t bytes);
 /* The system's: of /proc, /sys and /dev/kmsg. */
-void dump_mounts(void);
+void dump_mounts(const struct instance *instance);
 void dump_processes(const struct instance *instance);
 void dump_cgroups(const struct instance *instance);
 void dump_scratch(const struct instance *instance);

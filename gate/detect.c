@@ -187,15 +187,18 @@ static uint64_t capabilities_seen(void)
 static int prepare_judge(struct detect *detect)
 {
 	struct gate *gate = detect->gate;
-	struct stat st = {0};
+	struct stat st = {0}, stub = {0};
 
 	(void)fstat(store_find(gate->store, STORE_EXEC, ROLE_CTL), &st);
+	(void)fstat(store_find(gate->store, STORE_EXEC, STORE_EXEC_STUB), &stub);
 	detect->judge = (struct judge){
 		.proc_fd = gate->proc_fd,
 		.board = &gate->board,
 		.journal = gate->journal,
 		.visitor_dev = st.st_dev,
 		.visitor_ino = st.st_ino,
+		.stub_dev = stub.st_dev,
+		.stub_ino = stub.st_ino,
 		.capabilities = capabilities_seen(),
 		.are_orphans_marked = gate->unmarked_unit == PLAN_NO_UNIT,
 	};

@@ -111,6 +111,11 @@ static int stat_program(const struct judge *judge, int32_t pid, struct stat *ret
 	return stat_program_as(judge->proc_fd, path, &status, ret_st);
 }
 
+static bool is_file(const struct stat *st, dev_t dev, ino_t ino)
+{
+	return ino != 0 && st->st_dev == dev && st->st_ino == ino;
+}
+
 static enum judge_verdict judge_file(const struct judge *judge, struct judge_result *result)
 {
 	struct stat st;
@@ -124,10 +129,9 @@ static enum judge_verdict judge_file(const struct judge *judge, struct judge_res
 	/* It ends, and its memory is gone already; unless that is true of its first thread alone. */
 	if ((r == -ENOENT || r == -ESRCH) && result->stat.threads <= 1)
 		return JUDGE_GONE;
-	return r == 0 && judge->visitor_ino != 0 && st.st_dev == judge->visitor_dev &&
-			       st.st_ino == judge->visitor_ino
-		       ? JUDGE_VISITOR
-		       : JUDGE_INTRUDER;
+	bool is_let_be = r == 0 && (is_file(&st, judge->visitor_dev, judge->visitor_ino) ||
+				    is_file(&st, judge->stub_dev, judge->stub_ino));
+	return is_let_be ? JUDGE_VISITOR : JUDGE_INTRUDER;
 }
 
 void judge_describe(const struct judge *judge, const struct proc_stat *stat, char *text,

@@ -27,7 +27,7 @@
 enum judge_verdict {
 	JUDGE_GONE,	/* has ended meanwhile */
 	JUDGE_OURS,	/* started here, or by the kernel */
-	JUDGE_VISITOR,	/* holdfastctl, from outside */
+	JUDGE_VISITOR,	/* holdfastctl or the stub, from outside */
 	JUDGE_YOUNG,	/* it cannot be told yet: to be asked again, until grace_us has passed */
 	JUDGE_INTRUDER, /* nobody here started it */
 	JUDGE_COUNT
@@ -41,6 +41,8 @@ struct judge {
 	const struct journal *journal; /* NULL: nobody of ours is known */
 	dev_t visitor_dev;	       /* the file of holdfastctl; inode 0: there is none */
 	ino_t visitor_ino;
+	dev_t stub_dev; /* likewise of holdfast-refuse, which does nothing */
+	ino_t stub_ino;
 	uint64_t capabilities;	 /* whose holders' files we may look at; all: anybody's */
 	bool are_orphans_marked; /* who has lost its parent and no mark is an intruder's */
 	bool has_counts;	 /* the kernel counts filters (5.9) */

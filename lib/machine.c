@@ -73,10 +73,19 @@ void machine_end(enum machine_end how)
 	(void)poll(&p, 1, ORDER_MS);
 }
 
+static int sysrq = -EBADF;
+
+void machine_keep_reset(void)
+{
+	sysrq = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+}
+
 _Noreturn void machine_reset(void)
 {
 	machine_drain_console();
-	(void)io_write_file(AT_FDCWD, "/proc/sysrq-trigger", "b");
+	if (sysrq < 0)
+		machine_keep_reset();
+	(void)!write(sysrq, "b", 1);
 	_exit(1);
 }
 

@@ -28,6 +28,8 @@ void machine_end(enum machine_end how);
 /* What has no such manners: a restart at once (the b of Documentation/admin-guide/sysrq.rst), even
  * where the machine should have powered off. Where all fails init's exit is the kernel's panic. */
 _Noreturn void machine_reset(void);
+/* Opens what that takes now, for when no path leads there. */
+void machine_keep_reset(void);
 
 /*
  * Starts a process that calls at_deadline, which must not return, at that time (lib/clock.h), whatever

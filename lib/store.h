@@ -38,10 +38,13 @@ enum role {
 /* The programs' file names, beside PID 1's own. */
 extern const char *const role_programs[ROLE_COUNT];
 
+/* An index of STORE_EXEC: holdfast-refuse, which no process of ours becomes. */
+#define STORE_EXEC_STUB ROLE_COUNT
+
 enum store_kind {
 	STORE_NONE,
-	STORE_EXEC,	     /* index: role; O_PATH fd of its program, opened at boot */
-	STORE_PLAN,	     /* sealed memfd; lib/plan.h */
+	STORE_EXEC, /* index: role, or STORE_EXEC_STUB; O_PATH fd of its program, opened at boot */
+	STORE_PLAN, /* sealed memfd; lib/plan.h */
 	STORE_PLAN_PUBLIC,   /* the same without values of the environment */
 	STORE_BOARD,	     /* memfd, sealed in its size; read-write: the supervisor's alone */
 	STORE_BOARD_PUBLIC,  /* read-only */
@@ -66,19 +69,20 @@ enum store_kind {
 	STORE_SECRET_REPORT, /* index: unit; lib/secretreport.h, of the last run; no value in it */
 	STORE_SECRET_FILE, /* index: plan secret; a source that only root may read, opened at boot */
 	STORE_FINGERPRINTS, /* read-write, helpers: keyed fingerprints of what log has to hide */
-	STORE_FINGERPRINTS_READ,    /* read-only, log */
-	STORE_FINGERPRINT_KEY,	    /* sealed: random bytes that boot drew for them */
-	STORE_CREDENTIALS,	    /* directory on memory that cannot swap, where there is one */
-	STORE_CGROUP,		    /* directory of our own cgroup2 subtree, where there is one */
-	STORE_GATE,		    /* read-write: the gate's alone; lib/gateboard.h */
-	STORE_GATE_PUBLIC,	    /* read-only */
-	STORE_EXEC_GATE,	    /* the fanotify group that stops executions; gate/exec.h */
-	STORE_WATCHDOG,		    /* on a host: the armed /dev/watchdog, for PID 1 to feed */
-	STORE_BUTTON,		    /* on a host: readable when the power button was pressed */
-	STORE_CHANNEL,		    /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
-	STORE_EVENT_JOURNAL,	    /* eventfd: PID 1 appended to the journal -> supervisor */
-	STORE_EVENT_PHASE,	    /* eventfd: the instance's phase changed -> PID 1 */
-	STORE_EVENT_ASK_INIT,	    /* eventfd: are you alive? health -> PID 1 */
+	STORE_FINGERPRINTS_READ, /* read-only, log */
+	STORE_FINGERPRINT_KEY,	 /* sealed: random bytes that boot drew for them */
+	STORE_CREDENTIALS,	 /* directory on memory that cannot swap, where there is one */
+	STORE_CGROUP,		 /* directory of our own cgroup2 subtree, where there is one */
+	STORE_GATE,		 /* read-write: the gate's alone; lib/gateboard.h */
+	STORE_GATE_PUBLIC,	 /* read-only */
+	STORE_EXEC_GATE,	 /* the fanotify group that stops executions; gate/exec.h */
+	STORE_WATCHDOG,		 /* on a host: the armed /dev/watchdog, for PID 1 to feed */
+	STORE_BUTTON,		 /* on a host: readable when the power button was pressed */
+	STORE_ROOM,	      /* index: enum room_fd; PID 1's room and the way back (lib/room.h) */
+	STORE_CHANNEL,	      /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
+	STORE_EVENT_JOURNAL,  /* eventfd: PID 1 appended to the journal -> supervisor */
+	STORE_EVENT_PHASE,    /* eventfd: the instance's phase changed -> PID 1 */
+	STORE_EVENT_ASK_INIT, /* eventfd: are you alive? health -> PID 1 */
 	STORE_EVENT_ASK_SUPERVISOR, /* the same -> supervisor */
 	STORE_EVENT_ANSWER,	    /* eventfd: somebody answered -> health */
 	STORE_KIND_COUNT

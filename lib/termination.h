@@ -6,3 +6,6 @@
 
 /* Writes the text there if that file exists and is a regular file. Its last call wins. */
 void termination_write(const char *text);
+
+/* Opens it now, for when no path leads there. */
+void termination_keep(void);

@@ -21,7 +21,7 @@ SUITE = "bookworm"
 UNITS = "/usr/lib/systemd/system"
 INSIDE = f"{harness.ROOT}/tests/inside.py"
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 WANTED = ("base-files base-passwd bash coreutils dash dpkg perl sed nginx redis-server php8.2-fpm "
           "haproxy prometheus-node-exporter memcached mosquitto chrony postgresql-15 "
           "postgresql-common dbus cron nodejs").split()

@@ -169,6 +169,12 @@ def child_named(pid, program):
     return None
 
 
+def resident(init):
+    """A process of the instance that lives in its real root: PID 1 may be in a room of its own."""
+    return wait_until(lambda: next(filter(None, (child_named(init, name) for name in (
+        "holdfast-log", "holdfast-supervisor", "holdfast-health"))), None), "one of holdfast's own runs")
+
+
 def memory_holding(pid, needles):
     """What a core dump of the process would have: every mapping that can be read, kernel's aside."""
     found = []

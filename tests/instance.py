@@ -16,7 +16,7 @@ import namespace as ns
 
 SERVICE = f"{harness.APPS}/service"
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 FOLDERS = ("proc", "sys", "dev", "run", "tmp", "scratch", "etc/holdfast/units", "var/lib", "var/log",
            "var/cache", "usr/lib/holdfast", "usr/bin")
 HEALTH_PORT = 9180  # on a rung, whose loopback is its own
@@ -72,7 +72,7 @@ class Instance(harness.Process):
     def __init__(self, folder, units, wanted, conf="", options=(), env=None, bin_dir=None, wrap=(),
                  health=False, rung=None):
         bin_dir = bin_dir or harness.BIN
-        self.folder, self.rung = folder, rung
+        self.folder, self.rung, self._mounts = folder, rung, None
         self.port = HEALTH_PORT if rung else harness.free_port() if health else None
         etc = f"{make_tree(folder, bin_dir)}/etc/holdfast" if rung else folder
         self._configure(etc, units, wanted, conf)
@@ -157,6 +157,9 @@ class Instance(harness.Process):
         return int(head.split()[1]), body
 
     def close(self):
+        if self._mounts is not None:
+            os.close(self._mounts)
+            self._mounts = None
         # So that inside.py sees the end, and removes its cgroup.
         if self.rung and self.child.poll() is None:
             for pid in harness.children(self.pid):
@@ -195,15 +198,29 @@ class Instance(harness.Process):
         with open(self.at(path), "rb") as f:
             return f.read()
 
+    def real_mounts(self):
+        """The fd of the instance's mount namespace, where PID 1 may not be any more. It is kept, as any of
+        those who are in it may be dead just then."""
+        def find():
+            with contextlib.suppress(OSError):
+                return os.open(f"/proc/{harness.resident(self.init)}/ns/mnt", os.O_RDONLY)
+        if self._mounts is None:
+            self._mounts = harness.wait_until(find, "its mount namespace")
+        return self._mounts
+
     def inside(self, *argv):
-        """Runs a program in the instance's namespaces; holdfastctl with the rights that the instance has, as
-        `docker exec` would: with more it is not known for what it is (gate/judge.c)."""
-        if os.path.basename(argv[0]) == "holdfastctl":
-            enter = [f"{harness.APPS}/enter", str(self.init)]
-        else:
-            enter = ["nsenter", "-t", str(self.init), "-m", "-p", *(["-n"] if self.rung else [])]
-        return subprocess.run([*enter, *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              check=False, timeout=harness.DEADLINE)
+        """Runs a program beside the instance's services, with the rights that PID 1 has: with more holdfastctl is
+        not known for what it is (gate/judge.c)."""
+        mounts = self.real_mounts()
+        return subprocess.run([sys.executable, f"{harness.ROOT}/tests/enter.py", str(self.init),
+                               f"/proc/self/fd/{mounts}", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              check=False, timeout=harness.DEADLINE, pass_fds=[mounts])
+
+    def enter(self, *argv):
+        """Runs a program of the instance where its PID 1 is, as `docker exec` would."""
+        return subprocess.run(["nsenter", "-t", str(self.init), "-a", "--preserve-credentials", *argv],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                              timeout=harness.DEADLINE)
 
 
 class Case(harness.Case):

@@ -89,7 +89,7 @@ class Machine(harness.Process):
 
     def path(self, path):
         """The machine's path, as seen from here. What is open outlives the machine."""
-        return f"/proc/{self.init}/root{path}"
+        return f"/proc/{harness.resident(self.init)}/root{path}"
 
     def run(self, *argv, uid=0):
         """The output of a program of the machine, run beside its services: of holdfastctl, that is, as
@@ -101,7 +101,7 @@ class Machine(harness.Process):
         return self._run("chroot", debian.tree(), *argv)
 
     def _run(self, *argv):
-        done = subprocess.run(["nsenter", "-t", str(self.init), "-n", *argv],
+        done = subprocess.run(["nsenter", "-t", str(harness.resident(self.init)), "-n", *argv],
                               stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               env={"PATH": "/usr/sbin:/usr/bin"}, timeout=harness.DEADLINE)

@@ -34,6 +34,12 @@
 enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };
 enum shells_mode { SHELLS_REFUSE, SHELLS_WARN, SHELLS_MODE_COUNT };
 
+const char *const units_room_names[ROOM_COUNT] = {
+	[ROOM_EMPTY] = "empty",
+	[ROOM_YES] = "yes",
+	[ROOM_CTL] = "ctl",
+	[ROOM_NO] = "no",
+};
 static const char *const root_words[ROOT_MODE_COUNT] = {"enforce", "warn"};
 static const char *const shells_words[SHELLS_MODE_COUNT] = {"refuse", "warn"};
 static const char *const failed_boot_words[FAILED_COUNT] = {"slot", "poweroff", "reboot"};
@@ -45,11 +51,17 @@ static void parse_room(const struct parse *parse, void *target)
 {
 	bool has_room;
 
-	if (str_parse_bool(parse->value, &has_room) < 0)
-		parse_error(parse, 0, "\"%s\": expected yes or no", parse->value);
-	else
-		*(uint32_t *)target = !has_room;
-	parse_warning(parse, 0, "the room is not in this version: no effect");
+	if (str_parse_bool(parse->value, &has_room) == 0) {
+		*(uint32_t *)target = has_room ? ROOM_YES : ROOM_NO;
+		return;
+	}
+	for (uint32_t i = 0; i < ROOM_COUNT; i++) {
+		if (strcmp(parse->value, units_room_names[i]) == 0) {
+			*(uint32_t *)target = i;
+			return;
+		}
+	}
+	parse_error(parse, 0, "\"%s\": expected yes, ctl, empty or no", parse->value);
 }
 
 static void parse_log_format(const struct parse *parse, void *target)
@@ -162,7 +174,7 @@ static const struct directive conf_directives[] = {
 	{"Holdfast", "UnitPath", parse_unit_path, FIELD(unit_path), 0, NULL},
 	{"Holdfast", "ReadOnlyRoot", parse_enum, FIELD(root), ROOT_MODE_COUNT, root_words},
 	{"Holdfast", "Shells", parse_enum, FIELD(shells), SHELLS_MODE_COUNT, shells_words},
-	{"Holdfast", "Room", parse_room, FIELD(no_room), 0, NULL},
+	{"Holdfast", "Room", parse_room, FIELD(room), 0, NULL},
 	{"Holdfast", "LogFormat", parse_log_format, FIELD(log_format), LOG_FORMAT_COUNT,
 	 log_format_names},
 	{"Holdfast", "DrainSec", parse_span, FIELD(drain_us), 0, NULL},
@@ -179,15 +191,14 @@ static const struct directive conf_directives[] = {
 	{"Log", "RingSize", parse_ring_size, FIELD(ring_bytes), 0, NULL},
 };
 
-/* Keys of which one value takes a promise back. */
+/* Keys that promise something, the strongest value first. */
 static const struct weak {
 	const char *key;
 	size_t offset;
-	uint32_t value;
 } weak_values[] = {
-	{"ReadOnlyRoot", FIELD(root), ROOT_WARN},
-	{"Shells", FIELD(shells), SHELLS_WARN},
-	{"Room", FIELD(no_room), 1},
+	{"ReadOnlyRoot", FIELD(root)},
+	{"Shells", FIELD(shells)},
+	{"Room", FIELD(room)},
 };
 
 static uint32_t get_number(const struct conf *conf, size_t offset)
@@ -449,8 +460,8 @@ static void apply_override(struct units *units, const struct units_override *ove
 	uint32_t before = weak ? get_number(conf, weak->offset) : 0;
 	item.value = arena_string(&units->arena, override->value);
 	apply(units, section, &item);
-	if (weak && override->is_from_outside && before != weak->value &&
-	    get_number(conf, weak->offset) == weak->value && !is_allowed(conf, weak->key))
+	if (weak && override->is_from_outside && get_number(conf, weak->offset) > before &&
+	    !is_allowed(conf, weak->key))
 		report_error(&units->report, &item.at,
 			     "%s=%s weakens a promise: expected Allow=%s in %s", override->key,
 			     override->value, weak->key, conf->file);
@@ -521,7 +532,7 @@ static const char *const *make_lines(struct units *units)
 	add_line(units, &lines, "Holdfast.UnitPath", join(units, &conf->unit_path));
 	add_line(units, &lines, "Holdfast.ReadOnlyRoot", root_words[conf->root]);
 	add_line(units, &lines, "Holdfast.Shells", shells_words[conf->shells]);
-	add_line(units, &lines, "Holdfast.Room", conf->no_room ? "no" : "yes");
+	add_line(units, &lines, "Holdfast.Room", units_room_names[conf->room]);
 	add_line(units, &lines, "Holdfast.LogFormat", log_format_names[conf->log_format]);
 	add_line(units, &lines, "Holdfast.DrainSec", seconds(units, conf->drain_us));
 	add_line(units, &lines, "Holdfast.StopTimeoutSec", seconds(units, conf->stop_timeout_us));
@@ -559,6 +570,7 @@ static void publish(struct units *units)
 
 	units->public_conf = (struct units_conf){
 		.root_must_be_read_only = conf->root == ROOT_ENFORCE,
+		.room = (enum units_room)conf->room,
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
 		.log_format = conf->log_format,
 		.failed_boot = conf->failed_boot,
@@ -591,6 +603,8 @@ void conf_load(struct units *units)
 	conf->ring_bytes = RING_BYTES;
 	conf->fetch_timeout_us = FETCH_TIMEOUT_US;
 	conf->lockdown = LOCKDOWN_INTEGRITY;
+	/* In the place of tini a container is to be as it would be with tini. */
+	conf->room = units->request.command ? ROOM_NO : ROOM_YES;
 	conf->change_splay_us = CHANGE_SPLAY_US;
 	read_conf_file(units);
 	/* The file's endpoint is the service's, which may be running beside its one-off. */

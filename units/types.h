@@ -103,9 +103,20 @@ struct units_module {
 enum units_lockdown { LOCKDOWN_NONE, LOCKDOWN_INTEGRITY, LOCKDOWN_CONFIDENTIALITY, LOCKDOWN_COUNT };
 extern const char *const units_lockdown_names[LOCKDOWN_COUNT]; /* the kernel's words */
 
+/* Room=, from strong to weak: what a room has to be good for. */
+enum units_room {
+	ROOM_EMPTY, /* the strongest that there is, though nothing can be executed in it */
+	ROOM_YES,   /* what the rights allow, holdfastctl in it where that opens nothing */
+	ROOM_CTL,   /* holdfastctl can be executed in it, or there is none */
+	ROOM_NO,
+	ROOM_COUNT
+};
+extern const char *const units_room_names[ROOM_COUNT];
+
 struct units_conf {
 	bool root_must_be_read_only;			/* ReadOnlyRoot=enforce (default) or warn */
 	bool shells_must_be_refused;			/* Shells= */
+	enum units_room room;				/* Room= */
 	uint32_t log_format;				/* enum log_format */
 	uint32_t failed_boot;				/* enum failed_boot of lib/machine.h */
 	uint32_t runtime_watchdog_s, reboot_watchdog_s; /* 0: off */

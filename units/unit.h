@@ -264,7 +264,7 @@ struct conf {
 	struct settings identity; /* "NAME=reference" */
 	struct scratches scratch;
 	uint32_t root, shells, log_format, health_detail, failed_boot;
-	uint32_t no_room, lockdown;
+	uint32_t room, lockdown;
 	struct modules modules;
 	uint64_t runtime_watchdog_us, reboot_watchdog_us; /* 0: off */
 	uint64_t stop_timeout_us, drain_us, ring_bytes, fetch_timeout_us, change_splay_us;

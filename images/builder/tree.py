@@ -12,7 +12,7 @@ from builder.image import ROOT, BadImage
 from builder.packages import MERGED, merged
 
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 # Origins beside the names of packages.
 HOLDFAST, OWN = "holdfast", ""
 

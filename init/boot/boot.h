@@ -51,6 +51,7 @@ struct boot {
 
 	/* What was found and made. */
 	bool is_root_proven;
+	bool has_exec_gate; /* what is executed here is asked about, or waits */
 	bool is_root_writable;
 	char run_directory[BOOT_PATH_MAX]; /* empty: none */
 	char credentials_directory[BOOT_PATH_MAX];
@@ -130,4 +131,5 @@ int sandbox_report(struct boot *boot); /* how far services are held in */
 int report_shells(struct boot *boot);
 int report_landlock(struct boot *boot);
 int execgate_open(struct boot *boot); /* last: from there on executions wait for holdfast-gate */
+int room_prepare(struct boot *boot); /* where PID 1 is going to be */
 int files_make(struct boot *boot);

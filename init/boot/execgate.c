@@ -113,5 +113,6 @@ int execgate_open(struct boot *boot)
 		return 0;
 	}
 	close_memfds(boot);
+	boot->has_exec_gate = true;
 	return boot_put(boot, STORE_EXEC_GATE, 0, group);
 }

@@ -9,6 +9,7 @@
 #include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
+#include "init/pid1/room.h"
 #include "init/pid1/shutdown.h"
 #include "lib/clock.h"
 #include "lib/event.h"
@@ -64,6 +65,10 @@ static void go_on(struct instance *in)
 	const char *what;
 	int r = pack_finish(in, &what);
 
+	if (r == 0) {
+		what = "PID 1's room";
+		r = instance_enter_room(in);
+	}
 	if (r == 0) {
 		/* From here on log reads what we say, and renders it. */
 		event_init("holdfast", EVENT_FOR_LOG);

@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "init/pid1/room.h"
 #include "lib/signals.h"
 #include "lib/clock.h"
 #include "lib/event.h"
@@ -43,6 +44,9 @@ static _Noreturn void run_child(const struct instance *in, enum role role, char 
 		if (setup->fds[i] != i && dup2(setup->fds[i], i) < 0)
 			_exit(STATUS_EXEC);
 	}
+	/* As one of the room they could not execute what they are, nor start anything. */
+	if (!instance_leave_room(in))
+		_exit(STATUS_EXEC);
 	/* A terminal's Ctrl-C, or a TERM for our whole group, is for us to hear: not for daemons. */
 	(void)setsid();
 	/* Before it is another program, so that the gate never sees one that it does not know. */

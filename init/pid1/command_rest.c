@@ -135,10 +135,23 @@ static void send_checked(int proc, const struct process *process, int signal)
 		(void)kill(process->pid, signal);
 }
 
+static int kept_proc = -EBADF;
+
+void command_rest_keep_proc(void)
+{
+	kept_proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int open_folder(void)
+{
+	return kept_proc < 0 ? open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+			     : openat(kept_proc, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 /* Our own pid as this /proc has it: another one is another namespace's. */
 static int open_proc(pid_t self)
 {
-	CLEANUP(fd_closep) int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	CLEANUP(fd_closep) int proc = open_folder();
 	char link[16], name[16];
 
 	if (proc < 0)

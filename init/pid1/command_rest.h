@@ -11,6 +11,9 @@
  */
 int command_rest_signal(int signal);
 
+/* From now on by the /proc of this moment, for when no path leads there. */
+void command_rest_keep_proc(void);
+
 /*
  * The same for all but those of except (0: nobody), and counts them, zombies aside; signal 0 only counts.
  * This way PID 1 needs /proc too, and reaches also what entered its namespace from outside.

@@ -12,12 +12,17 @@
 #include "lib/signals.h"
 #include "lib/sys.h"
 
+/* What was seen once is remembered: there may be no /proc to be seen later (room.c). */
 bool host_is_first_init(void)
 {
+	static bool is_known, is_first;
 	struct stat st;
 
-	return getpid() == 1 && stat("/proc/self/ns/pid", &st) == 0 &&
-	       st.st_ino == SYS_FIRST_PID_NAMESPACE;
+	if (!is_known && stat("/proc/self/ns/pid", &st) == 0) {
+		is_first = getpid() == 1 && st.st_ino == SYS_FIRST_PID_NAMESPACE;
+		is_known = true;
+	}
+	return is_first;
 }
 
 bool host_may_be_first_init(void)

@@ -11,6 +11,7 @@
  *   reap.c      zombies: to the keeper, to the journal, or away -> boot, keeper, shutdown
  *   shutdown.c  the end                                   -> child, keeper
  *   child.c     fork and exec of one of our own programs
+ *   room.c      where PID 1 is after boot, and the way back for its forks
  *   host.c      what only the init of a machine does
  *   watchdog.c  feeds the machine's watchdog, and asks the supervisor before
  *   detach.c    file systems and devices, before a machine ends
@@ -27,6 +28,7 @@
 #include "lib/machine.h"
 #include "lib/plan.h"
 #include "lib/proto.h"
+#include "lib/room.h"
 #include "lib/store.h"
 
 #define DEATHS_MAX 5 /* this many within DEATHS_WINDOW_US and a daemon cannot be kept alive */
@@ -101,6 +103,8 @@ struct instance {
 		bool was_asked;	  /* the supervisor, the last time */
 		uint64_t answers; /* of it until then */
 	} watchdog;
+
+	struct room room; /* that we are in, once is_up; its fds are the store's */
 
 	uint64_t seen_cursor; /* of the journal, when TIMER_HUNG was armed */
 	uint64_t stop_budget_us;

@@ -289,6 +289,7 @@ static void init(struct instance *in, const struct options *options)
 		.event_ask = -EBADF,
 		.event_answer = -EBADF,
 		.watchdog.fd = -EBADF,
+		.room = ROOM_NONE,
 		.stop_budget_us = DEFAULT_BUDGET_US,
 	};
 	for (enum timer timer = 0; timer < TIMER_COUNT; timer++)

@@ -106,6 +106,16 @@ static bool is_optional(enum role role)
 	       role == ROLE_CTL;
 }
 
+static int put_program(struct instance *in, int folder, const char *name, uint32_t index,
+		       bool may_be_missing)
+{
+	int fd = openat(folder, name, O_PATH | O_CLOEXEC);
+
+	if (fd < 0)
+		return may_be_missing ? 0 : -errno;
+	return store_put(in->store, STORE_EXEC, index, fd);
+}
+
 static int put_programs(struct instance *in, const char **ret_what)
 {
 	CLEANUP(fd_closep) int folder = open_own_folder();
@@ -114,17 +124,13 @@ static int put_programs(struct instance *in, const char **ret_what)
 	if (folder < 0)
 		return folder;
 	for (enum role role = ROLE_BOOT; role < ROLE_COUNT; role++) {
-		int fd = openat(folder, role_programs[role], O_PATH | O_CLOEXEC);
-		if (fd < 0 && is_optional(role))
-			continue;
 		*ret_what = role_programs[role];
-		if (fd < 0)
-			return -errno;
-		int r = store_put(in->store, STORE_EXEC, role, fd);
+		int r = put_program(in, folder, role_programs[role], role, is_optional(role));
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	*ret_what = ROOM_STUB;
+	return put_program(in, folder, ROOM_STUB, STORE_EXEC_STUB, true);
 }
 
 static int write_environment(int fd)

@@ -8,6 +8,7 @@
  */
 #include "init/pid1/panic.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -59,9 +60,20 @@ static const char *fault_name(int signal)
  * the line goes there as well, behind words that boot/pstore.c looks for, at the priority that no
  * console shows, as ours has it already. /dev/pmsg0 is pstore's own door, where a kernel has it.
  */
+static int kept[] = {-EBADF, -EBADF};
+
+void panic_keep_log(void)
+{
+	static const char *const paths[ARRAY_COUNT(kept)] = {"/dev/kmsg", "/dev/pmsg0"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
+		if (kept[i] < 0)
+			kept[i] = open(paths[i], O_WRONLY | O_CLOEXEC);
+	}
+}
+
 static void keep(int signal, const char *line, size_t size)
 {
-	static const char *const paths[] = {"/dev/kmsg", "/dev/pmsg0"};
 	char record[512], *at = record;
 
 	add(&at, "<31>holdfast: PID 1 crashed by ");
@@ -69,12 +81,10 @@ static void keep(int signal, const char *line, size_t size)
 	add(&at, ": ");
 	memcpy(at, line, size);
 	at += size;
-	for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
-		int fd = open(paths[i], O_WRONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		(void)!write(fd, record, (size_t)(at - record));
-		(void)close(fd);
+	panic_keep_log();
+	for (size_t i = 0; i < ARRAY_COUNT(kept); i++) {
+		if (kept[i] >= 0)
+			(void)!write(kept[i], record, (size_t)(at - record));
 	}
 }
 

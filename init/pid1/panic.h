@@ -6,3 +6,6 @@
  * stderr that we were given: once log takes ours, its lines end with us.
  */
 void panic_install(int fd);
+
+/* On a machine: where the line goes as well is opened now, for when no path leads there. */
+void panic_keep_log(void);

@@ -12,6 +12,7 @@
 #include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
+#include "init/pid1/room.h"
 #include "lib/clock.h"
 #include "lib/event.h"
 #include "lib/termination.h"
@@ -140,7 +141,8 @@ static void enter_unmount(struct instance *in)
 		return;
 	pid_t pid = fork();
 	if (pid == 0) {
-		detach_all();
+		if (instance_leave_room(in))
+			detach_all();
 		_exit(0);
 	}
 	in->children[ROLE_INIT].pid = pid > 0 ? pid : 0;

@@ -50,7 +50,8 @@ static const struct call {
 	{"splice", SYS_splice, 0},     {"prctl", SYS_prctl, 0},
 	{"kill", SYS_kill, 0},	       {"setpgid", SYS_setpgid, 0},
 	{"setsid", SYS_setsid, 0},     {"mount", SYS_mount, 0},
-	{"bpf", SYS_bpf, 0},
+	{"bpf", SYS_bpf, 0},	       {"pivot_root", SYS_pivot_root, 0},
+	{"unshare", SYS_unshare, 0},
 };
 
 static struct sock_filter filter[2 * CALLS_MAX + 8];

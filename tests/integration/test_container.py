@@ -23,7 +23,7 @@ from servers.pki import Authority
 ns = podman.ns
 
 PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl")
+            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 APPS = ("service", "selfie", "sigecho")
 CTL = "/usr/lib/holdfast/holdfastctl"
 ROOT = ("--read-only",)
@@ -309,6 +309,55 @@ class Shapes(ContainerCase):
     def test_with_little_memory_and_few_processes(self):
         container, _ = self.live("--memory", "16m", "--pids-limit", "10", *ROOT)
         self.assert_sound_log(container)
+
+
+class Rooms(ContainerCase):
+    """Where PID 1 is not in the image's root, `podman exec` finds what the room has."""
+
+    UNIT = {"app.service": "[Service]\nExecStart=/usr/bin/app stay\nUser=1000\n"}
+    REFUSED = "refused: this instance has no shell; use holdfastctl dump\n"
+
+    def live(self, room, *options):
+        container = self.configured(self.UNIT, f"[Holdfast]\nRoom={room}\n", options=(*ROOT, *options))
+        container.wait_for("the instance is running")
+        return container
+
+    def test_where_nothing_can_be_executed(self):
+        for room, options in (("yes", ("--cap-add", "SYS_ADMIN")), ("yes", ("--privileged",)), ("empty", ()),
+                              ("empty", RESTRICTED)):
+            with self.subTest(room=room, options=options):
+                container = self.live(room, *options)
+                for argv, how in ((("/bin/sh", "-c", "id"), ()), (("/bin/sh", "-c", "id"), ("--user", "0")),
+                                  (("sh",), ("-i",)), (("/bin/sh",), ("-i", "-t")), (("/bin/sh",), ("--privileged",)),
+                                  ((CTL, "status"), ()), (("/usr/bin/app", "-e", "0"), ())):
+                    code, out, err = container.exec(*argv, options=how)
+                    self.assertNotEqual(code, 0, (argv, err))
+                    self.assertEqual(out, "", argv)
+                self.assertFalse(container.healthcheck())
+                self.assertEqual(container.stop(), 0)
+
+    def test_where_only_holdfastctl_can(self):
+        for options in (("--cap-add", "SYS_ADMIN"), ("--privileged",), ("--cap-add", "SYS_ADMIN", "--workdir", "/etc")):
+            with self.subTest(options=options):
+                container = self.live("ctl", *options)
+                self.assertTrue(container.healthcheck())
+                status = self.status(container)
+                self.assertIn("ctl room", {p["rung"] for p in status["protections"]})
+                self.assertEqual(container.exec("holdfastctl", "probe")[0], 0)
+                code, out, _ = container.exec(CTL, "dump")
+                self.assertEqual((code, json.loads(out.splitlines()[-1])["type"]), (0, "end"))
+                for argv, how in ((("/bin/sh", "-c", "id"), ()), (("bash",), ("-i",)), (("env",), ("--user", "1000"))):
+                    self.assertEqual(container.exec(*argv, options=how), (126, "", self.REFUSED), argv)
+                code, out, _ = container.exec("/usr/bin/app", "-e", "0")
+                self.assertEqual((code, out), (127, ""))
+                self.assertEqual(container.stop(), 0)
+
+    def test_where_there_is_none(self):
+        for room in ("yes", "ctl"):
+            with self.subTest(room=room):
+                container = self.live(room)
+                self.assertTrue(container.healthcheck())
+                self.assertEqual(container.stop(), 0)
 
 
 class Needs(ContainerCase):

@@ -82,7 +82,7 @@ class Dhcp(instance.Case):
         return harness.wait_until(lambda: set(wanted) == set(self.addresses(host)), f"{wanted}: {host.text}")
 
     def resolv_conf(self, host):
-        with open(f"/proc/{host.init}/root/run/network/resolv.conf", encoding="utf-8") as f:
+        with open(f"/proc/{harness.resident(host.init)}/root/run/network/resolv.conf", encoding="utf-8") as f:
             return f.read()
 
     def daemon(self, host):

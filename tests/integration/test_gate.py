@@ -311,8 +311,8 @@ class Privileged(GateCase):
         container = self.instance()
         gate = self.gate(container)
         os.kill(gate, signal.SIGSTOP)
-        outsider = subprocess.Popen(["nsenter", "-t", str(container.init), "-m", "-p", "/usr/bin/busybox", "echo",
-                                     "GOT-IN"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        outsider = subprocess.Popen(["nsenter", "-t", str(harness.resident(container.init)), "-m", "-p",
+                                     "/usr/bin/busybox", "echo", "GOT-IN"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
         self.addCleanup(outsider.stdout.close)
         self.assertEqual(container.exec(CTL, "version")[0], 0)
         self.assertIsNone(outsider.poll())

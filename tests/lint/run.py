@@ -15,6 +15,7 @@ MAY_INCLUDE = {
     "units": {"lib", "units"},
     "init/pid1": {"lib", "init/pid1"},
     "init/boot": {"lib", "units", "init/boot"},
+    "init/refuse": set(),
     "init/initramfs": {"lib", "init/initramfs"},
     "supervisor": {"lib", "supervisor", "gen/supervisor"},
     "log": {"lib", "log", "gen/log"},
@@ -37,6 +38,7 @@ NEEDED = {
     "build/release/bin/holdfast-secrets": set(),
     "build/release/bin/holdfastctl": set(),
     "build/release/bin/holdfast-lease": set(),
+    "build/release/bin/holdfast-refuse": set(),
     "build/release/bin/holdfast-initramfs": set(),
     # Beside the image's, for units with secrets of a service: TLS, HTTP and JSON.
     "build/release/bin/holdfast-secrets-remote": {"libc.so.6", "libcurl.so.4", "libssl.so.3", "libcrypto.so.3",

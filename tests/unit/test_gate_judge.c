@@ -184,6 +184,8 @@ static void test_from_outside(void **state)
 
 static void test_visitor(void **state)
 {
+	ino_t ino = judge.visitor_ino;
+
 	(void)state;
 	enter((struct someone){.pid = 40, .filters = 1, .exe = "../holdfastctl"});
 	enter((struct someone){.pid = 41, .parent = 40, .filters = 1, .exe = "../holdfastctl"});
@@ -193,6 +195,10 @@ static void test_visitor(void **state)
 	assert_int_equal(ask(42), JUDGE_INTRUDER);
 	judge.visitor_ino = 0;
 	assert_int_equal(ask(40), JUDGE_INTRUDER);
+	judge.stub_dev = judge.visitor_dev;
+	judge.stub_ino = ino;
+	assert_int_equal(ask(40), JUDGE_VISITOR);
+	assert_int_equal(ask(42), JUDGE_INTRUDER);
 }
 
 static void test_young(void **state)

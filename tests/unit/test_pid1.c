@@ -1,5 +1,5 @@
 /*
- * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c init/pid1/watchdog.c init/pid1/detach.c lib/machine.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
+ * TESTS: init/pid1/keeper.c init/pid1/channel.c init/pid1/child.c init/pid1/shutdown.c init/pid1/pack.c init/pid1/command_rest.c lib/proc.c init/pid1/panic.c init/pid1/host.c init/pid1/watchdog.c init/pid1/detach.c init/pid1/room.c lib/machine.c lib/room.c lib/termination.c lib/fd.c lib/io.c lib/str.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/signals.c lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c
  *
  * The parts of managed mode that need no instance: when a death is followed by a start, what a
  * packet may be, and the last line of a process that crashes.
@@ -133,6 +133,7 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_FINGERPRINTS,
 		STORE_FINGERPRINTS_READ,
 		STORE_FINGERPRINT_KEY,
+		STORE_ROOM,
 	};
 	bool is_of_supervisor = kind == STORE_SECRET || kind == STORE_SECRET_OTHER ||
 				kind == STORE_SECRET_STATE || kind == STORE_SECRET_REPORT;
