@@ -1,10 +1,7 @@
 /*
  * Why it is done so:
  *
- * - Nothing tells of a new process without privilege. But whoever joins a PID namespace opens its file
- *   in /proc/PID/ns, runtimes and nsenter alike, and that file's inode is one for all who open it, so a
- *   watch on it hears of it from outside too. The inode lives only as long as somebody has it open: we
- *   do. Programs and the loader are watched for those who join by a pidfd.
+ * - Nothing tells of a new process without privilege; but something does of whoever comes (trigger.c).
  * - /proc/loadavg ends with the last pid given out in the reader's own namespace, threads included: 2 µs
  *   say that nothing happened. A pid is given out before its process can be seen, so what was given out
  *   is looked for again until SETTLE_US later.
@@ -23,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -66,49 +62,6 @@
 #define REST_MAX_US (250 * USEC_PER_MSEC)
 
 /* ---- opening */
-
-/*
- * Where the exec gate is, no program is watched here, for whoever asks it for an execution is looked at
- * then. And it must not be: such a question pins what is watched about its file, so that a gate that
- * dies could not end before somebody answers, and its successor is started when it has ended.
- */
-#define TERMINALS 2
-static const char *const entries[] = {"/proc/self/ns/pid", "/proc/self/ns/mnt"};
-static const char *const programs[] = {
-	"/dev/ptmx",
-	"/dev/pts",
-	"/bin",
-	"/sbin",
-	"/usr/bin",
-	"/usr/sbin",
-	"/usr/local/bin",
-	"/usr/local/sbin",
-	"/lib64/ld-linux-x86-64.so.2",
-	"/lib/ld-linux-aarch64.so.1",
-	"/lib/ld-musl-x86_64.so.1",
-	"/lib/ld-musl-aarch64.so.1",
-};
-
-static int watch(const char *const *paths, size_t count)
-{
-	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK), n = 0;
-
-	for (size_t i = 0; fd >= 0 && i < count; i++)
-		n += inotify_add_watch(fd, paths[i], IN_OPEN) >= 0;
-	return n > 0 ? fd : fd_close(fd);
-}
-
-static void open_triggers(struct detect *detect)
-{
-	/* Kept open for ever: the inode must stay the one that others open. */
-	for (size_t i = 0; i < ARRAY_COUNT(entries); i++)
-		(void)!open(entries[i], O_RDONLY | O_CLOEXEC);
-	detect->trigger_fds[TRIGGER_ENTRY] = watch(entries, ARRAY_COUNT(entries));
-	bool is_gated = store_find(detect->gate->store, STORE_EXEC_GATE, 0) >= 0;
-	detect->trigger_fds[TRIGGER_PROGRAM] =
-		watch(programs, is_gated ? TERMINALS : ARRAY_COUNT(programs));
-	detect->is_steady = detect->trigger_fds[TRIGGER_ENTRY] < 0;
-}
 
 static bool is_first_namespace(void)
 {
@@ -210,7 +163,6 @@ bool detect_open(struct detect *detect, struct gate *gate)
 	*detect = (struct detect){
 		.gate = gate,
 		.loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC),
-		.trigger_fds = {-EBADF, -EBADF},
 	};
 	if (gate->proc_fd < 0 || detect->loadavg_fd < 0 || !is_proc_ours()) {
 		say(gate, PROTECTION_NONE, "not seen", "/proc does not show this PID namespace");
@@ -224,7 +176,8 @@ bool detect_open(struct detect *detect, struct gate *gate)
 		say(gate, PROTECTION_NONE, "not seen", "/proc tells nothing of PID 1");
 		return false;
 	}
-	open_triggers(detect);
+	trigger_open(&detect->triggers, store_find(gate->store, STORE_EXEC_GATE, 0) >= 0);
+	detect->is_steady = detect->triggers.fds[TRIGGER_ENTRY] < 0;
 	say_means(detect);
 	return true;
 }
@@ -541,22 +494,14 @@ static bool refuse_all(struct detect *detect, const struct look *look)
 
 /* ---- when */
 
-static bool drain(int fd)
-{
-	char buffer[4096];
-	ssize_t n = fd >= 0 ? read(fd, buffer, sizeof(buffer)) : -1;
-
-	for (ssize_t more = n; more > 0;)
-		more = read(fd, buffer, sizeof(buffer));
-	return n > 0;
-}
-
 static void take_triggers(struct detect *detect, uint64_t now_us)
 {
 	bool is_idle = detect->next_us == USEC_INFINITY;
-	bool comes = drain(detect->trigger_fds[TRIGGER_ENTRY]);
-	bool is_executed = drain(detect->trigger_fds[TRIGGER_PROGRAM]);
+	bool comes = trigger_take(&detect->triggers, TRIGGER_ENTRY, now_us);
+	bool is_executed = trigger_take(&detect->triggers, TRIGGER_PROGRAM, now_us);
+	uint64_t until_us = trigger_note_mounts(&detect->triggers, now_us);
 
+	detect->moving_until_us = MAX(detect->moving_until_us, until_us);
 	if (comes && now_us - detect->hot_since_us >= HOT_APART_US)
 		detect->hot_since_us = now_us;
 	if (comes)
@@ -602,13 +547,13 @@ static void plan_next(struct detect *detect, uint64_t spent_us)
 	detect->next_us = clock_add_us(now_us, step_us);
 }
 
-int detect_wait_fd(const struct detect *detect, enum detect_trigger trigger)
+int detect_wait_fd(const struct detect *detect, enum trigger trigger)
 {
 	bool is_idle = detect->next_us == USEC_INFINITY;
 
 	if (detect->is_hot || (trigger == TRIGGER_PROGRAM && !is_idle))
 		return -1;
-	return detect->trigger_fds[trigger];
+	return detect->triggers.fds[trigger];
 }
 
 bool detect_turn(struct detect *detect)

@@ -12,10 +12,7 @@
 
 #include "gate/gate.h"
 #include "gate/judge.h"
-
-/* The means by which it wakes: those that say that somebody comes, and those that say that something
- * was executed. The latter may be many, so they are only waited for while nothing moves. */
-enum detect_trigger { TRIGGER_ENTRY, TRIGGER_PROGRAM, DETECT_TRIGGERS };
+#include "gate/trigger.h"
 
 #define DETECT_YOUNG_MAX 64
 #define DETECT_SEEN_BITS 65536
@@ -24,8 +21,8 @@ struct detect {
 	struct gate *gate;
 	struct judge judge;
 	int loadavg_fd;
-	int trigger_fds[DETECT_TRIGGERS]; /* inotify; negative: none to be had */
-	bool is_steady;			  /* there is none to wait for: it looks all the time */
+	struct triggers triggers;
+	bool is_steady; /* there is nothing to wait for: it looks all the time */
 
 	/* Pids up to settled are judged or never became processes; those up to settling were given out
 	 * before settling_us; last was when we looked last. */
@@ -56,7 +53,7 @@ struct detect {
 bool detect_open(struct detect *detect, struct gate *gate);
 
 /* What to wait for now, beside next_us: an fd that becomes readable, or negative for none. */
-int detect_wait_fd(const struct detect *detect, enum detect_trigger trigger);
+int detect_wait_fd(const struct detect *detect, enum trigger trigger);
 
 /* Looks: when it is time, or a trigger fired. False: somebody is inside whom it cannot kill. */
 bool detect_turn(struct detect *detect);

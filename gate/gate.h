@@ -8,7 +8,8 @@
  *   elf.c      a program, or a loader?
  *   decide.c   may it be executed?
  *   pending.c  who is in the middle of an execution
- *   detect.c   finds processes that nobody here started          -> judge
+ *   detect.c   finds processes that nobody here started          -> judge, trigger
+ *   trigger.c  what wakes it
  *   judge.c    who is that process?                              -> (lib)
  */
 #include <stdbool.h>

@@ -117,7 +117,7 @@ static int lock_in(void)
 	return 0;
 }
 
-enum { WAIT_MOUNTS = DETECT_TRIGGERS, WAIT_QUESTION, WAIT_COUNT };
+enum { WAIT_MOUNTS = TRIGGER_COUNT, WAIT_QUESTION, WAIT_COUNT };
 
 static int wait_for_any(struct pollfd fds[WAIT_COUNT], uint64_t until_us)
 {
@@ -141,7 +141,7 @@ static int watch(struct detect *detect)
 			[WAIT_QUESTION] = {.fd = exec.group, .events = POLLIN},
 		};
 		uint64_t until_us = detect ? detect->next_us : USEC_INFINITY;
-		for (enum detect_trigger i = 0; i < DETECT_TRIGGERS; i++)
+		for (enum trigger i = 0; i < TRIGGER_COUNT; i++)
 			fds[i] = (struct pollfd){
 				.fd = detect ? detect_wait_fd(detect, i) : -1,
 				.events = POLLIN,

@@ -143,6 +143,15 @@ class Outside(GateCase):
                        "/usr/bin/sh", IMAGE, *SHELL[1:], check=False)
         self.assert_refused(container, (done.returncode, done.stdout), "--pid container:")
 
+    def test_who_joins_the_mounts_alone_is_told_of(self):
+        container = self.instance()
+        subprocess.run(["nsenter", "-t", str(container.init), "-m", "/usr/bin/busybox", "true"], check=True)
+        container.wait_for('"event":"mounts-opened"')
+        container.exec(CTL, "version")  # opens both
+        subprocess.run(["nsenter", "-t", str(container.init), "-m", "/usr/bin/busybox", "true"], check=True)
+        self.assertEqual(container.stop(), 0)
+        self.assertEqual(len(self.events(container, "mounts-opened")), 1)  # once a minute
+
     def test_what_it_started_goes_with_it(self):
         container = self.instance()
         code, out, _ = container.exec("/usr/bin/sh", "-c", "sleep 4999 & sleep 4998 & sleep 3; echo GOT-IN")
