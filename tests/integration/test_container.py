@@ -323,10 +323,9 @@ class Rooms(ContainerCase):
         return container
 
     def test_where_nothing_can_be_executed(self):
-        for room, options in (("yes", ("--cap-add", "SYS_ADMIN")), ("yes", ("--privileged",)), ("empty", ()),
-                              ("empty", RESTRICTED)):
-            with self.subTest(room=room, options=options):
-                container = self.live(room, *options)
+        for options in (("--privileged",), (), RESTRICTED):
+            with self.subTest(options=options):
+                container = self.live("empty", *options)
                 for argv, how in ((("/bin/sh", "-c", "id"), ()), (("/bin/sh", "-c", "id"), ("--user", "0")),
                                   (("sh",), ("-i",)), (("/bin/sh",), ("-i", "-t")), (("/bin/sh",), ("--privileged",)),
                                   ((CTL, "status"), ()), (("/usr/bin/app", "-e", "0"), ())):
@@ -337,9 +336,9 @@ class Rooms(ContainerCase):
                 self.assertEqual(container.stop(), 0)
 
     def test_where_only_holdfastctl_can(self):
-        for options in (("--cap-add", "SYS_ADMIN"), ("--privileged",), ("--cap-add", "SYS_ADMIN", "--workdir", "/etc")):
-            with self.subTest(options=options):
-                container = self.live("ctl", *options)
+        for room, options in (("ctl", ("--privileged",)), ("yes", ("--cap-add", "SYS_ADMIN", "--workdir", "/etc"))):
+            with self.subTest(room=room, options=options):
+                container = self.live(room, *options)
                 self.assertTrue(container.healthcheck())
                 status = self.status(container)
                 self.assertIn("ctl room", {p["rung"] for p in status["protections"]})
