@@ -131,5 +131,5 @@ int sandbox_report(struct boot *boot); /* how far services are held in */
 int report_shells(struct boot *boot);
 int report_landlock(struct boot *boot);
 int execgate_open(struct boot *boot); /* last: from there on executions wait for holdfast-gate */
-int room_prepare(struct boot *boot); /* where PID 1 is going to be */
+int room_prepare(struct boot *boot);  /* where PID 1 is going to be */
 int files_make(struct boot *boot);
