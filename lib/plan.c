@@ -252,6 +252,7 @@ static bool header_fits(const struct plan *plan)
 	       header->health_detail < HEALTH_DETAIL_COUNT &&
 	       plan_unit_count(plan) <= PLAN_UNITS_MAX &&
 	       range_fits(plan, header->scratch, PLAN_SCRATCH) &&
+	       range_fits(plan, header->writable, PLAN_RULES) &&
 	       list_fits(plan, header->secret_settings, header->sections[PLAN_STRINGS].count) &&
 	       (header->main_unit == PLAN_NO_UNIT || header->main_unit < plan_unit_count(plan)) &&
 	       (header->identity_unit == PLAN_NO_UNIT ||

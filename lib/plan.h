@@ -442,6 +442,9 @@ struct plan_header {
 	uint32_t n_listen;     /* addresses of [Health] Listen= that were opened: STORE_LISTEN */
 	uint32_t health_port;  /* of the first of them that loopback reaches; 0: none */
 	struct plan_range scratch; /* [Scratch]: the instance's own */
+	/* With a root whose content alone is kept: where services may write, beside what they
+	 * declare. Empty: wherever their own rules allow it. */
+	struct plan_range writable;
 	/* [Secrets]. */
 	uint64_t fetch_timeout_us; /* of a unit's first fetch, with all its tries */
 	uint64_t change_splay_us;  /* within which a change is applied, at random */

@@ -41,9 +41,12 @@ struct child {
 	int cgroup_fd;
 	bool is_in_cgroup; /* born there */
 	bool shares_files; /* until child_run makes them its own */
-	bool wants_files;  /* it enters a rule set: supervisor/confine_files.h */
-	bool owns_ruleset;
-	int ruleset_fd;
+	/* supervisor/confine_files.h: the unit's own, and what keeps the root's content. */
+	struct child_ruleset {
+		bool is_wanted;
+		int fd;	       /* -EBADF: the child makes it */
+		bool is_owned; /* by this spawn, which closes it */
+	} files, content;
 	int null_fd, output_fd, error_fd, event_fd, secret_fd, credentials_fd, environ_fd;
 	bool drops_rights; /* ids, capabilities and no_new_privs are the unit's */
 

@@ -354,6 +354,24 @@ static struct recipe recipe_of(const struct child *child)
 	};
 }
 
+/* The second domain, which denies writing to the root alone: what both allow is allowed. */
+static struct recipe recipe_of_content(const struct child *child)
+{
+	struct recipe recipe = recipe_of(child);
+
+	recipe.shared = child->spawner->plan->header->writable;
+	recipe.rules = (struct plan_range){0};
+	recipe.denied = RULE_WRITE;
+	recipe.is_scoped = 0;
+	return recipe;
+}
+
+static bool wants_content(const struct child *child)
+{
+	return child->spawner->plan->header->writable.count > 0 && child->drops_rights &&
+	       child->unit->sandbox != UNIT_SANDBOX_NONE && can_enter(child);
+}
+
 /*
  * A unit that says nothing gets a domain for the sake of its neighbours where all have one uid. The
  * first version of Landlock would take links and renames between directories away from it.
@@ -391,7 +409,8 @@ static struct kept_set *find_place(struct rulesets *rulesets, const struct recip
 	for (size_t i = 0; i < rulesets->count && recipe->owner != NO_OWNER; i++) {
 		struct kept_set *set = &rulesets->sets[i];
 		if (set->recipe.owner != recipe->owner ||
-		    set->recipe.is_scoped != recipe->is_scoped)
+		    set->recipe.is_scoped != recipe->is_scoped ||
+		    set->recipe.shared.first != recipe->shared.first)
 			continue;
 		fd_close(set->fd);
 		return set;
@@ -399,7 +418,8 @@ static struct kept_set *find_place(struct rulesets *rulesets, const struct recip
 	return rulesets->count < SETS_MAX ? &rulesets->sets[rulesets->count++] : NULL;
 }
 
-static int make_kept(struct child *child, const struct recipe *recipe)
+static int make_kept(struct child *child, const struct recipe *recipe,
+		     struct child_ruleset *ruleset)
 {
 	struct rulesets *rulesets = child->spawner->rulesets;
 	bool is_complete;
@@ -408,46 +428,55 @@ static int make_kept(struct child *child, const struct recipe *recipe)
 	if (fd < 0)
 		return fd;
 	struct kept_set *place = is_complete ? find_place(rulesets, recipe) : NULL;
-	child->ruleset_fd = fd;
-	child->owns_ruleset = !place;
+	ruleset->fd = fd;
+	ruleset->is_owned = !place;
 	if (place)
 		*place = (struct kept_set){*recipe, fd};
 	return 0;
 }
 
+static int choose(struct child *child, const struct recipe *recipe, struct child_ruleset *ruleset)
+{
+	if (!ruleset->is_wanted || is_made_by_child(child->unit) || recipe->directories == 0)
+		return 0;
+	ruleset->fd = find_kept(child->spawner->rulesets, recipe);
+	return ruleset->fd >= 0 ? 0 : make_kept(child, recipe, ruleset);
+}
+
 int confine_files_choose(struct child *child)
 {
-	child->ruleset_fd = -EBADF;
-	child->wants_files = wants_files(child);
-	if (!child->wants_files || is_made_by_child(child->unit))
+	struct recipe recipe = recipe_of(child), content = recipe_of_content(child);
+
+	child->files = (struct child_ruleset){.is_wanted = wants_files(child), .fd = -EBADF};
+	child->content = (struct child_ruleset){.is_wanted = wants_content(child), .fd = -EBADF};
+	int r = choose(child, &recipe, &child->files);
+	return r < 0 ? r : choose(child, &content, &child->content);
+}
+
+/* What it has is close-on-exec. */
+static int enter(const struct child *child, const struct recipe *recipe,
+		 const struct child_ruleset *ruleset)
+{
+	bool is_complete;
+
+	if (!ruleset->is_wanted)
 		return 0;
-	struct recipe recipe = recipe_of(child);
-	if (recipe.directories == 0)
-		return 0;
-	child->ruleset_fd = find_kept(child->spawner->rulesets, &recipe);
-	return child->ruleset_fd >= 0 ? 0 : make_kept(child, &recipe);
+	int fd = ruleset->fd < 0 ? make(child, recipe, &is_complete) : ruleset->fd;
+	return fd < 0 ? fd : landlock_enter(fd);
 }
 
 int confine_files(struct child *child)
 {
-	bool is_complete;
+	const struct recipe recipe = recipe_of(child), content = recipe_of_content(child);
+	int r = 0;
 
-	if (!child->wants_files)
+	if (!child->files.is_wanted && !child->content.is_wanted)
 		return 0;
-	int fd = child->ruleset_fd;
-	if (fd < 0) {
-		struct recipe recipe = recipe_of(child);
-		fd = make(child, &recipe, &is_complete);
-	}
-	if (fd < 0)
-		return fd;
-	if (child->unit->flags & UNIT_NO_NEW_PRIVILEGES) {
-		int r = RAW2(prctl, PR_SET_NO_NEW_PRIVS, 1);
-		if (r < 0)
-			return r;
-	}
-	/* It is close-on-exec. */
-	return landlock_enter(fd);
+	if (child->unit->flags & UNIT_NO_NEW_PRIVILEGES)
+		r = RAW2(prctl, PR_SET_NO_NEW_PRIVS, 1);
+	if (r == 0)
+		r = enter(child, &content, &child->content);
+	return r < 0 ? r : enter(child, &recipe, &child->files);
 }
 
 int confine_files_init(struct spawner *spawner)

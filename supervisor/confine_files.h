@@ -13,8 +13,8 @@ struct child;
 int confine_files_init(struct spawner *spawner);
 
 /*
- * In the supervisor, before the clone: which rule set the child enters. child->ruleset_fd is
- * borrowed from what is kept, or, with child->owns_ruleset, the caller's to close; it is -EBADF
- * where the child makes its own (confine_files) or enters none. 0 or -errno.
+ * In the supervisor, before the clone: which rule sets the child enters (child->files and
+ * child->content). Their fds are borrowed from what is kept, or, with is_owned, the caller's to
+ * close. 0 or -errno.
  */
 int confine_files_choose(struct child *child);

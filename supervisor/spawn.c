@@ -36,6 +36,7 @@ enum low_fd {
 	LOW_OUTPUT,
 	LOW_ERROR,
 	LOW_RULESET,
+	LOW_CONTENT,
 	LOW_NULL,
 	LOW_EVENT,
 	LOW_SECRET,
@@ -52,7 +53,7 @@ enum low_fd {
 
 struct flight {
 	_Atomic int32_t is_aloft; /* the kernel's: see struct clone_request */
-	int low[LOW_COUNT];	  /* the spawner's but for stdout, stderr and rule set */
+	int low[LOW_COUNT];	  /* the spawner's but for the first ones, to LOW_CONTENT */
 	char *arena, *stack;
 	struct child child;
 	struct spawn_request request;
@@ -166,7 +167,7 @@ static int make_flight(struct spawner *spawner, struct flight *flight)
 		return -ENOMEM;
 	flight->stack = flight->arena + CHILD_ARENA_SIZE;
 	memcpy(flight->low, spawner->low, sizeof(flight->low));
-	for (enum low_fd which = LOW_OUTPUT; which <= LOW_RULESET; which++) {
+	for (enum low_fd which = LOW_OUTPUT; which <= LOW_CONTENT; which++) {
 		flight->low[which] = fcntl(spawner->null_fd, F_DUPFD_CLOEXEC, 3);
 		if (flight->low[which] < 0)
 			return -errno;
@@ -245,21 +246,22 @@ static int lower(const struct child *child, enum low_fd which, int *fd)
 	return 0;
 }
 
-static void close_ruleset(struct child *child)
+static void close_ruleset(struct child_ruleset *ruleset)
 {
-	if (child->owns_ruleset)
-		fd_close(child->ruleset_fd);
-	child->owns_ruleset = false;
+	if (ruleset->is_owned)
+		fd_close(ruleset->fd);
+	ruleset->is_owned = false;
 }
 
-static int lower_ruleset(struct child *child)
+static int lower_ruleset(const struct child *child, enum low_fd which,
+			 struct child_ruleset *ruleset)
 {
-	int fd = child->ruleset_fd;
-	int r = lower(child, LOW_RULESET, &child->ruleset_fd);
+	int fd = ruleset->fd;
+	int r = lower(child, which, &ruleset->fd);
 
-	if (child->owns_ruleset)
+	if (ruleset->is_owned)
 		fd_close(fd);
-	child->owns_ruleset = false;
+	ruleset->is_owned = false;
 	return r;
 }
 
@@ -282,7 +284,9 @@ static int choose_files(struct child *child)
 	if (!spawner->has_close_range || child->n_sockets > 0)
 		return 0;
 	if ((r = lower(child, LOW_OUTPUT, &child->output_fd)) < 0 ||
-	    (r = lower(child, LOW_ERROR, &child->error_fd)) < 0 || (r = lower_ruleset(child)) < 0 ||
+	    (r = lower(child, LOW_ERROR, &child->error_fd)) < 0 ||
+	    (r = lower_ruleset(child, LOW_RULESET, &child->files)) < 0 ||
+	    (r = lower_ruleset(child, LOW_CONTENT, &child->content)) < 0 ||
 	    (r = lower(child, LOW_SECRET, &child->secret_fd)) < 0 ||
 	    (r = lower(child, LOW_CREDENTIALS, &child->credentials_fd)) < 0 ||
 	    (r = lower(child, LOW_ENVIRON, &child->environ_fd)) < 0)
@@ -326,7 +330,8 @@ static int start(struct child *child, char *stack, _Atomic int32_t *is_aloft, in
 			.is_aloft = is_aloft,
 		},
 		ret_pidfd);
-	close_ruleset(child);
+	close_ruleset(&child->files);
+	close_ruleset(&child->content);
 	board_copy_slots(child->spawner->board, request->unit);
 	return r;
 }

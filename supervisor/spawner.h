@@ -22,7 +22,7 @@ struct spawner {
 	int event_fd; /* where a child says what failed: a copy of our stderr */
 	/* Numbers as low as can be, all below low_end, for the few fds that most children need
 	 * (enum low_fd): see child_own_files. */
-	int low[8], low_end;
+	int low[9], low_end;
 	bool has_close_range;
 
 	/* What we are ourselves: a child changes only what differs from its unit. */

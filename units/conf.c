@@ -31,7 +31,7 @@
 #define REBOOT_WATCHDOG_US  (600 * USEC_PER_SEC)
 #define WATCHDOG_US_MAX	    (3600 * USEC_PER_SEC)
 
-enum root_mode { ROOT_ENFORCE, ROOT_WARN, ROOT_MODE_COUNT };
+enum root_mode { ROOT_ENFORCE, ROOT_CONTENT, ROOT_WARN, ROOT_MODE_COUNT };
 enum shells_mode { SHELLS_REFUSE, SHELLS_WARN, SHELLS_MODE_COUNT };
 
 const char *const units_room_names[ROOM_COUNT] = {
@@ -40,7 +40,7 @@ const char *const units_room_names[ROOM_COUNT] = {
 	[ROOM_CTL] = "ctl",
 	[ROOM_NO] = "no",
 };
-static const char *const root_words[ROOT_MODE_COUNT] = {"enforce", "warn"};
+static const char *const root_words[ROOT_MODE_COUNT] = {"enforce", "content", "warn"};
 static const char *const shells_words[SHELLS_MODE_COUNT] = {"refuse", "warn"};
 static const char *const failed_boot_words[FAILED_COUNT] = {"slot", "poweroff", "reboot"};
 static const char *const detail_words[HEALTH_DETAIL_COUNT] = {"loopback", "all", "none"};
@@ -569,7 +569,8 @@ static void publish(struct units *units)
 	struct conf *conf = &units->conf;
 
 	units->public_conf = (struct units_conf){
-		.root_must_be_read_only = conf->root == ROOT_ENFORCE,
+		.root_must_be_read_only = conf->root != ROOT_WARN,
+		.root_content_will_do = conf->root == ROOT_CONTENT,
 		.room = (enum units_room)conf->room,
 		.shells_must_be_refused = conf->shells == SHELLS_REFUSE,
 		.log_format = conf->log_format,

@@ -114,11 +114,13 @@ enum units_room {
 extern const char *const units_room_names[ROOM_COUNT];
 
 struct units_conf {
-	bool root_must_be_read_only;			/* ReadOnlyRoot=enforce (default) or warn */
-	bool shells_must_be_refused;			/* Shells= */
-	enum units_room room;				/* Room= */
-	uint32_t log_format;				/* enum log_format */
-	uint32_t failed_boot;				/* enum failed_boot of lib/machine.h */
+	bool root_must_be_read_only; /* ReadOnlyRoot=enforce (default) or content; else warn */
+	bool root_content_will_do;   /* … content: that services cannot write to it, where it can
+					be written */
+	bool shells_must_be_refused; /* Shells= */
+	uint32_t log_format;	     /* enum log_format */
+	uint32_t failed_boot;	     /* enum failed_boot of lib/machine.h */
+	enum units_room room;	     /* Room= */
 	uint32_t runtime_watchdog_s, reboot_watchdog_s; /* 0: off */
 	const char *const *listen; /* [Health] Listen=, NULL-ended; empty: no health endpoint */
 	const char *const
@@ -152,6 +154,9 @@ struct units_facts {
 	uint64_t capabilities, bounding;
 	bool has_no_new_privs;
 	bool has_filters; /* the kernel has seccomp's */
+	/* Where services may write while the root's content is kept from them: mounts of others,
+	 * NULL-ended. NULL: nothing is kept. */
+	const char *const *writable_mounts;
 	const struct units_protection {
 		const char *name, *rung, *why;
 		enum protection_level level;

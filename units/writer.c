@@ -515,6 +515,19 @@ static struct plan_list add_settings(struct writer *w, const struct settings *li
 	return add_list(w, offsets, count);
 }
 
+static struct plan_range add_writable(struct writer *w)
+{
+	const char *const *point = w->is_public ? NULL : w->facts->writable_mounts;
+	struct plan_range range = begin_range(w, PLAN_RULES);
+
+	for (; point && *point; point++) {
+		struct plan_rule rule = {.path = add_string(w, *point), .rights = RULE_WRITE};
+		*(struct plan_rule *)add_record(w, PLAN_RULES) = rule;
+		range.count++;
+	}
+	return range;
+}
+
 static uint32_t header_flags(const struct writer *w)
 {
 	return (w->is_public ? PLAN_IS_PUBLIC : 0) | (w->facts->is_pid1 ? PLAN_IS_PID1 : 0) |
@@ -563,6 +576,7 @@ static struct plan_header make_header(struct writer *w)
 		.n_listen = facts->n_listen,
 		.health_port = facts->health_port,
 		.scratch = add_scratch(w, &conf->scratch),
+		.writable = add_writable(w),
 		.fetch_timeout_us = conf->fetch_timeout_us,
 		.change_splay_us = conf->change_splay_us,
 		.secret_settings = add_settings(w, &conf->secret_settings),

@@ -53,6 +53,8 @@ struct boot {
 	bool is_root_proven;
 	bool has_exec_gate; /* what is executed here is asked about, or waits */
 	bool is_root_writable;
+	bool is_content_kept;		   /* though it is writable: services cannot change it */
+	const char **writable_mounts;	   /* where they can; NULL-ended */
 	char run_directory[BOOT_PATH_MAX]; /* empty: none */
 	char credentials_directory[BOOT_PATH_MAX];
 	char notify_address[BOOT_PATH_MAX];
@@ -107,6 +109,7 @@ int readahead_units(struct boot *boot);	 /* on a host */
 int beside_check(struct boot *boot);	 /* nothing of a running instance is used up */
 int limits_check(struct boot *boot);
 int root_prove(struct boot *boot);
+int root_list_writable(struct boot *boot); /* once all is mounted */
 int writes_report(struct boot *boot);
 int scratch_mount(struct boot *boot);
 int folders_make(struct boot *boot);

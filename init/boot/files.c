@@ -298,6 +298,7 @@ static int compile(struct boot *boot, bool is_public, void **ret_block, size_t *
 		.bounding = boot->bounding,
 		.has_no_new_privs = boot->has_no_new_privs,
 		.has_filters = boot->has_filters,
+		.writable_mounts = (const char *const *)boot->writable_mounts,
 		.protections = boot->protections,
 		.n_protections = boot->n_protections,
 	};

@@ -37,7 +37,7 @@ static int (*const steps[])(struct boot *boot) = {
 	credentials_prepare, notify_open,      listen_open,	    sockets_open,
 	secrets_open,	     cgroup_prepare,   doors_close,	    report_kernel,
 	sandbox_report,	     report_shells,    report_landlock,	    execgate_open,
-	room_prepare,	     files_make,
+	root_list_writable,  room_prepare,     files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

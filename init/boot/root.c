@@ -4,23 +4,30 @@
  *
  * Where it is writable and we may, it is remounted read-only in this namespace. Where not, the
  * instance refuses to start and says how to fix it, unless the image's own configuration asked for
- * a warning alone.
+ * less: that its content is kept from the services by Landlock (ReadOnlyRoot=content), or for a
+ * warning alone. The first is not read-only: owners, modes, times and extended attributes of what a
+ * service's user owns can be changed, and whoever is not held (a command with +) can write.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <linux/capability.h>
+
 #include "init/boot/boot.h"
 #include "lib/mountinfo.h"
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/landlock.h"
 #include "lib/str.h"
 
-#define PROOF_DIRECTORY "/.holdfast-proof"
+#define TRUNCATE_VERSION 3 /* of Landlock: before, content could be cut off */
+#define PROOF_DIRECTORY	 "/.holdfast-proof"
 #define FIX                                                                                   \
 	"run it with a read-only root (docker and podman: --read-only; Kubernetes: "          \
 	"securityContext.readOnlyRootFilesystem: true; ECS: readonlyRootFilesystem), or set " \
@@ -92,6 +99,71 @@ static int refuse(struct boot *boot, const char *found, int remount_error)
 					 : "that needs CAP_SYS_ADMIN as PID 1 of a container");
 }
 
+/* A service that could write all the same, and why; NULL: there is none. */
+static const char *find_free(const struct boot *boot, const char **ret_why)
+{
+	bool always =
+		boot->has_no_new_privs || (boot->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN));
+
+	for (uint32_t i = 0; i < plan_unit_count(&boot->plan); i++) {
+		const struct plan_unit *unit = plan_unit(&boot->plan, i);
+		bool is_free = unit->sandbox == UNIT_SANDBOX_NONE;
+		*ret_why = is_free ? "Sandbox=none" : "no NoNewPrivileges=, no CAP_SYS_ADMIN";
+		if (unit->kind == UNIT_SERVICE &&
+		    (is_free || !(always || (unit->flags & UNIT_NO_NEW_PRIVILEGES))))
+			return plan_string(&boot->plan, unit->name);
+	}
+	return NULL;
+}
+
+static int keep_content(struct boot *boot, const char *found)
+{
+	const char *why, *unit = find_free(boot, &why);
+
+	if (landlock_version() < TRUNCATE_VERSION)
+		return boot_fail(boot, EX_OSERR,
+				 "the root is not read-only (%s), and Landlock cannot keep its "
+				 "content from the services (Linux 6.2 can): " FIX,
+				 found);
+	if (unit)
+		return boot_fail(boot, EX_OSERR,
+				 "the root is not read-only (%s), and its content cannot be kept "
+				 "from %s (%s): " FIX,
+				 found, unit, why);
+	boot->is_content_kept = true;
+	boot_protect(boot, "root", PROTECTION_REDUCED, "content only",
+		     "a write gave: %s; services cannot write to it (Landlock), but change owners, "
+		     "modes and times of what their users own",
+		     found);
+	return 0;
+}
+
+static bool is_writable_beside(const struct mountinfo_entry *entry,
+			       const struct mountinfo_entry *root)
+{
+	return entry->is_writable && (entry->major != root->major || entry->minor != root->minor);
+}
+
+/* The mounts of others than the root's own file system. */
+int root_list_writable(struct boot *boot)
+{
+	struct mountinfo info;
+	size_t n = 0;
+
+	if (!boot->is_content_kept)
+		return 0;
+	if (mountinfo_read(&info) < 0)
+		return boot_fail(boot, EX_SOFTWARE, "cannot read /proc/self/mountinfo");
+	const struct mountinfo_entry *root = mountinfo_find(&info, "/");
+	boot->writable_mounts = calloc(info.count + 1, sizeof(*boot->writable_mounts));
+	for (size_t i = 0; i < info.count && boot->writable_mounts && root; i++) {
+		if (is_writable_beside(&info.entries[i], root))
+			boot->writable_mounts[n++] = strdup(info.entries[i].point);
+	}
+	mountinfo_finish(&info);
+	return n > 0 ? 0 : boot_fail(boot, EX_SOFTWARE, "nothing but the root can be written");
+}
+
 /* It is not remounted either: who asks for a warning has a reason to write to it. */
 static int warn(struct boot *boot, const char *found)
 {
@@ -117,5 +189,7 @@ int root_prove(struct boot *boot)
 	}
 	boot->is_root_writable = true;
 	const char *found = write == 0 ? "it can be written" : strerror(-write);
+	if (is_enforced && units_conf(boot->units)->root_content_will_do)
+		return keep_content(boot, found);
 	return is_enforced ? refuse(boot, found, error) : warn(boot, found);
 }

@@ -153,7 +153,7 @@ class Strict(LandlockCase):
         kill_service()
         told(2)
         # Another directory of that name than the one that the set was made for.
-        run_directory = f"/proc/{run.init}/root/run/reach"
+        run_directory = f"/proc/{run.member('holdfast-supervisor')}/root/run/reach"
         os.rename(run_directory, f"{run_directory}-old")
         kill_service()
         told(3)
@@ -194,6 +194,40 @@ class Keys(LandlockCase):
         run = self.on(instance.EVERYTHING, {"a.service": unit})
         self.assertEqual(run.wait(), 0, run.text)
         self.assertIn('"read:/bin/sh":"ok"', run.text)
+
+
+class Content(LandlockCase):
+    """ReadOnlyRoot=content on a root that can be written and not be remounted."""
+    CONF = SCRATCH + "[Holdfast]\nReadOnlyRoot=content\n"
+    DENIED = ("create:/etc/x", "write:/etc/passwd", "truncate:/etc/passwd", "remove:/etc/passwd", "mkdir:/x",
+              "create:/var/lib/x")
+    ALLOWED = ("read:/etc/passwd", "create:/scratch/x", "write:/dev/null", "create:/dev/shm/x",
+               "create:/var/lib/reach/x")
+
+    def writable(self):
+        return dataclasses.replace(instance.CONTAINER, options=(*instance.CONTAINER.options, "--writable"))
+
+    def holds(self, sandbox, *lines):
+        words = self.DENIED + self.ALLOWED
+        run, told = self.reach(self.writable(), strict(words, "StateDirectory=reach", *lines, sandbox=sandbox),
+                               conf=self.CONF)
+        self.assertEqual(told, {**dict.fromkeys(self.DENIED, "EACCES"), **dict.fromkeys(self.ALLOWED, "ok")})
+        self.assertRegex(next(e["msg"] for e in run.events("protection") if e["name"] == "root"),
+                         "^root: content only; a write gave: it can be written; ")
+
+    def test_a_strict_unit(self):
+        self.holds("strict", "ReadWritePaths=/etc")
+
+    def test_a_distributions_unit(self):
+        self.holds("unit", "NoNewPrivileges=yes")
+
+    def test_who_cannot_be_held_is_refused(self):
+        for sandbox, why in (("none", "Sandbox=none"), ("unit", "no NoNewPrivileges=, no CAP_SYS_ADMIN")):
+            with self.subTest(sandbox=sandbox):
+                run = self.on(self.writable(), {"a.service": strict(("read:/x",), sandbox=sandbox)},
+                              conf=self.CONF)
+                self.assertEqual(run.wait(), 71, run.text)
+                self.assertIn(f"its content cannot be kept from a.service ({why})", run.text)
 
 
 class Without(LandlockCase):

@@ -541,6 +541,28 @@ static void test_overrides(void **state)
 	assert_int_equal(plan_scratch(&tree.plan, 0)->size_bytes, 1 << 20);
 }
 
+/* Each rung below the image's own is weaker; one above is nobody's to refuse. */
+static void test_a_weaker_root_from_outside(void **state)
+{
+	static const char *const words[] = {"enforce", "content", "warn"};
+	char text[128];
+
+	(void)state;
+	tree_unit(&tree, "a.service", "[Service]\nExecStart=/usr/bin/app\n");
+	for (size_t image = 0; image < ARRAY_COUNT(words); image++) {
+		(void)snprintf(text, sizeof(text), "[Holdfast]\nUnits=a.service\nReadOnlyRoot=%s\n",
+			       words[image]);
+		tree_write(&tree, "etc/holdfast/holdfast.conf", text, 0644);
+		for (size_t outside = 0; outside < ARRAY_COUNT(words); outside++) {
+			const struct units_override override = {"Holdfast", "ReadOnlyRoot",
+								words[outside],
+								"HOLDFAST_READ_ONLY_ROOT", true};
+			load_with(&override, 1);
+			assert_int_equal(units_diagnostics(tree.units)->n_errors, outside > image);
+		}
+	}
+}
+
 static void test_promises_are_the_images(void **state)
 {
 	static const struct units_override weaker = {"Holdfast", "Shells", "warn",
@@ -864,6 +886,7 @@ int main(void)
 		TEST(test_a_command_line_has_a_limit),
 		TEST(test_offline_does_without),
 		TEST(test_overrides),
+		TEST(test_a_weaker_root_from_outside),
 		TEST(test_promises_are_the_images),
 		TEST(test_conf_that_is_refused),
 		TEST(test_who_listens_where),
