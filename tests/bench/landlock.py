@@ -15,7 +15,7 @@ import harness
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 FORKS = int(os.environ.get("FORKS", "500"))
 FILE = "/usr/share/zoneinfo/Europe/Berlin"
-GOAL_OPEN = 1.5
+GOAL_OPEN = 2
 
 
 def paths(count):
