@@ -187,6 +187,8 @@ bool detect_open(struct detect *detect, struct gate *gate)
 struct found {
 	struct judge_result result;
 	bool is_overdue; /* was young for too long */
+	int pidfd;	 /* -EBADF: of a kernel without, or it is nobody to be refused */
+	bool is_pinned;	 /* judged again, with the pidfd in hand */
 };
 
 struct look {
@@ -220,7 +222,7 @@ static bool is_found(const struct look *look, int32_t pid)
 static void add_found(struct look *look, const struct judge_result *result, bool is_overdue)
 {
 	if (look->n_found < FOUND_MAX && !is_found(look, result->stat.pid))
-		look->found[look->n_found++] = (struct found){*result, is_overdue};
+		look->found[look->n_found++] = (struct found){*result, is_overdue, -EBADF, false};
 }
 
 /* Those whom we let be start nobody: who is above an intruder is one too, whatever may be seen of its
@@ -429,24 +431,26 @@ static bool is_still(const struct detect *detect, const struct found *found)
 	return verdict == JUDGE_INTRUDER || (found->is_overdue && verdict == JUDGE_YOUNG);
 }
 
+static void pin(struct detect *detect, struct found *found)
+{
+	found->pidfd = sys_pidfd_open(found->result.stat.pid, 0);
+	found->is_pinned = is_still(detect, found);
+	detect->n_vanished += !found->is_pinned && found->result.is_orphan;
+}
+
 /* False when it lives on. */
 static bool refuse(struct detect *detect, const struct found *found)
 {
 	const struct proc_stat *stat = &found->result.stat;
 	struct gate_refusal refusal = {.wall_us = clock_wall_us(), .pid = stat->pid};
 	struct judge_status status = {0};
-	CLEANUP(fd_closep) int pidfd = sys_pidfd_open(stat->pid, 0);
 
-	if (!is_still(detect, found)) {
-		detect->n_vanished += found->result.is_orphan;
-		return true;
-	}
 	(void)judge_read_status(&detect->judge, stat->pid, &status);
 	refusal.uid = status.uid;
 	judge_describe(&detect->judge, stat, refusal.exe, sizeof(refusal.exe));
 	refusal.counter = GATE_REPORTED;
 	if (!detect->gate->is_lenient) {
-		int r = kill_pinned(pidfd, stat->pid);
+		int r = kill_pinned(found->pidfd, stat->pid);
 		refusal.counter = r == 0	? GATE_KILLED
 				  : r == -EPERM ? GATE_UNKILLABLE
 						: GATE_REPORTED;
@@ -483,12 +487,19 @@ static bool pursue(struct detect *detect, uint64_t now_us)
 	return true;
 }
 
-static bool refuse_all(struct detect *detect, const struct look *look)
+/* All are judged again before the first is killed: whoever loses its parent by that could pass for an
+ * orphan that is too young to be told. */
+static bool refuse_all(struct detect *detect, struct look *look)
 {
 	bool is_safe = true;
 
 	for (uint32_t i = 0; i < look->n_found; i++)
-		is_safe = refuse(detect, &look->found[i]) && is_safe;
+		pin(detect, &look->found[i]);
+	for (uint32_t i = 0; i < look->n_found; i++) {
+		if (look->found[i].is_pinned)
+			is_safe = refuse(detect, &look->found[i]) && is_safe;
+		fd_closep(&look->found[i].pidfd);
+	}
 	return is_safe;
 }
 

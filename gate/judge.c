@@ -160,19 +160,33 @@ static bool is_known(const struct judge *judge, int32_t pid)
 	return judge->board && board_find_pid(judge->board, pid, &unit, &slot);
 }
 
-static bool is_condemned(const struct judge *judge, int32_t session)
+static const struct judge_session *find_condemned(const struct judge *judge, int32_t session)
 {
 	for (uint32_t i = 0; i < MIN(judge->n_sessions, JUDGE_SESSIONS); i++) {
-		if (judge->sessions[i] == session)
-			return true;
+		if (judge->sessions[i].session == session)
+			return &judge->sessions[i];
 	}
-	return false;
+	return NULL;
+}
+
+static bool is_condemned(const struct judge *judge, int32_t session)
+{
+	const struct judge_session *found = find_condemned(judge, session);
+
+	return found && clock_now_us() < found->until_us;
 }
 
 void judge_condemn(struct judge *judge, int32_t session)
 {
-	if (session > 1 && !is_condemned(judge, session))
-		judge->sessions[judge->n_sessions++ % JUDGE_SESSIONS] = session;
+	const struct judge_session *found = find_condemned(judge, session);
+	size_t place =
+		found ? (size_t)(found - judge->sessions) : judge->n_sessions % JUDGE_SESSIONS;
+
+	if (session <= 1)
+		return;
+	judge->n_sessions += !found;
+	judge->sessions[place] =
+		(struct judge_session){session, clock_now_us() + JUDGE_CONDEMNED_US};
 }
 
 static bool has_mark(const struct judge *judge, int32_t pid)

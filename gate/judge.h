@@ -21,6 +21,7 @@
 #include <sys/types.h>
 
 #include "lib/board.h"
+#include "lib/clock.h"
 #include "lib/journal.h"
 #include "lib/proc.h"
 
@@ -33,7 +34,8 @@ enum judge_verdict {
 	JUDGE_COUNT
 };
 
-#define JUDGE_SESSIONS 16
+#define JUDGE_SESSIONS	   16
+#define JUDGE_CONDEMNED_US (30 * USEC_PER_SEC)
 
 struct judge {
 	int proc_fd;		       /* an open /proc of this PID namespace */
@@ -48,8 +50,13 @@ struct judge {
 	bool has_counts;	 /* the kernel counts filters (5.9) */
 	bool is_pursuing;	 /* no orphan without the mark is let be, however young */
 	uint32_t init_filters;	 /* of PID 1 */
-	/* The sessions of intruders: what they leave behind is known by them. A ring. */
-	int32_t sessions[JUDGE_SESSIONS];
+	/* The sessions of intruders: what they leave behind is known by them. A ring. Their numbers are
+	 * pids, which others will have one day: none is remembered for longer than JUDGE_CONDEMNED_US
+	 * after the last of its processes was found. */
+	struct judge_session {
+		int32_t session;
+		uint64_t until_us;
+	} sessions[JUDGE_SESSIONS];
 	uint32_t n_sessions;
 };
 

@@ -16,9 +16,9 @@
 
 /* More than a network and [Identity] may wait together; in the flavour of the tests less than either. */
 #ifdef HOLDFAST_CRASH_POINTS
-#define BOOT_S 5
+#define BOOT_S 5U
 #else
-#define BOOT_S 900
+#define BOOT_S 900U
 #endif
 
 void boot_start(struct instance *in)

@@ -263,6 +263,12 @@ static void test_orphans(void **state)
 	judge_condemn(&judge, 61);
 	assert_int_equal(ask(61), JUDGE_INTRUDER);
 	assert_int_equal(ask(62), JUDGE_INTRUDER);
+	/* Not for ever: the number is a pid, which somebody else may have one day. */
+	judge.sessions[0].until_us = 1;
+	assert_int_equal(ask(62), JUDGE_OURS);
+	judge_condemn(&judge, 61);
+	assert_int_equal(ask(62), JUDGE_INTRUDER);
+	assert_int_equal(judge.n_sessions, 1);
 	/* Sessions that nobody can be told by. */
 	judge_condemn(&judge, 1);
 	judge_condemn(&judge, 0);
