@@ -7,8 +7,14 @@
  * on to its children in that flavour.
  */
 #ifdef HOLDFAST_CRASH_POINTS
+#include <stdbool.h>
+
 void crash_point(const char *name);
 #define CRASH_POINT(name) crash_point(name)
+/* One is wanted in this process: it has to be able to make its file. */
+bool crash_is_wanted(void);
+#define CRASH_IS_WANTED() crash_is_wanted()
 #else
 #define CRASH_POINT(name) ((void)0)
+#define CRASH_IS_WANTED() false
 #endif

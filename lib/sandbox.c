@@ -10,6 +10,7 @@
 #include <linux/securebits.h>
 
 #include "lib/cleanup.h"
+#include "lib/crash.h"
 #include "lib/landlock.h"
 #include "lib/sys.h"
 
@@ -89,7 +90,7 @@ int sandbox_enter(const struct sandbox *sandbox)
 		(void)prctl(PR_SET_PDEATHSIG, sandbox->death_signal, 0, 0, 0);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0)
 		had |= SANDBOX_NO_NEW_PRIVS;
-	if (sandbox->has_no_files && landlock_nothing() == 0)
+	if (sandbox->has_no_files && !CRASH_IS_WANTED() && landlock_nothing() == 0)
 		had |= SANDBOX_NO_FILES;
 	if (sandbox->filter_count > 0 && enter_filter(sandbox->filter, sandbox->filter_count))
 		had |= SANDBOX_SECCOMP;

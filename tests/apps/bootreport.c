@@ -1,7 +1,7 @@
 /*
  * A service that tells how the machine stands on which it runs, line by line, and ends:
  *
- *   mount POINT OPTIONS TYPE     each mount that PID 1 has
+ *   mount POINT OPTIONS TYPE     each mount of the root
  *   argv WORD                    each word of PID 1
  *   link NAME TARGET             what a name below /dev points to
  *   environ SIZE                 the bytes of the environment that the kernel gave to PID 1
@@ -31,7 +31,7 @@ static size_t read_file(const char *path)
 
 static void tell_mounts(void)
 {
-	FILE *file = setmntent("/proc/1/mounts", "re");
+	FILE *file = setmntent("/proc/self/mounts", "re");
 	struct mntent *mount;
 
 	while (file && (mount = getmntent(file)))
