@@ -83,6 +83,10 @@ class GateCase(harness.Case):
     def events(self, container, name):
         return [line for line in container.lines() if line.get("event") == name]
 
+    def wait_for_events(self, container, name, count):
+        """What the gate has done may be seen before its line has come."""
+        harness.wait_until(lambda: len(self.events(container, name)) >= count, f"{count} lines of {name}")
+
     def status(self, container):
         code, out, err = container.exec(CTL, "status", "--json")
         self.assertEqual(code, 0, out + err)
@@ -125,7 +129,7 @@ class Outside(GateCase):
                 code, out, _ = container.exec(*command, options=options)
                 self.assert_refused(container, (code, out), what)
                 self.assertLess(time.monotonic() - start, 3, what)
-        self.assertEqual(self.gated(container)["killed"], len(self.events(container, "intruder-killed")))
+        self.wait_for_events(container, "intruder-killed", self.gated(container)["killed"])
         self.assertEqual(container.stop(), 0)
 
     def test_by_namespaces(self):
@@ -135,7 +139,7 @@ class Outside(GateCase):
         self.assert_refused(container, (done.returncode, done.stdout), "nsenter -p")
         done = self.enter(container, *SHELL, options=("-a",))
         self.assert_refused(container, (done.returncode, done.stdout), "nsenter -a")
-        self.assertEqual(len(self.events(container, "intruder-killed")) >= 2, True)
+        self.wait_for_events(container, "intruder-killed", 2)
 
     def test_another_container_in_our_namespace(self):
         container = self.instance()
@@ -165,10 +169,10 @@ class Outside(GateCase):
         for then in ("time.sleep(3); print('GOT-IN')",
                      "os.execv('/bin/sh', ['sh', '-c', 'sleep 3; echo GOT-IN'])"):
             with self.subTest(then):
-                before = container.raw_log.count("intruder-killed")
+                before = len(self.events(container, "intruder-killed"))
                 done = self.enter(container, sys.executable, "-c", code + then)
                 self.assertEqual(done.stdout, "")
-                self.assertGreater(container.raw_log.count("intruder-killed"), before)
+                self.wait_for_events(container, "intruder-killed", before + 1)
 
     def running(self, container, argument):
         found = []
@@ -277,6 +281,7 @@ class Privileged(GateCase):
                 self.assertNotEqual(done.returncode, 0)
                 self.assertNotIn("GOT-IN", done.stdout)
         self.assertGreater(self.gated(container)["denied"], 0)
+        self.wait_for_events(container, "exec-refused", 1)
         self.assertEqual(set(self.refused(container, "outside")) - {"/usr/bin/busybox", os.path.realpath(LOADER), LOADER},
                          set())
         self.assertTrue(self.refused(container, "outside"))
@@ -295,6 +300,7 @@ class Privileged(GateCase):
             options=("--volume", f"{volume}:/volume"))
         container.wait_for("all was tried")
         self.assertIn("shell-of-the-image", container.raw_log)
+        self.wait_for_events(container, "exec-refused", 2)
         self.assertNotIn('"msg":"GOT-OUT"', container.raw_log)
         self.assertEqual(self.refused(container, "brought-along"), ["/volume/tool"])
         self.assertEqual(len(self.refused(container, "loader")), 1)
