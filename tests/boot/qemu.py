@@ -168,13 +168,20 @@ class Machine(harness.Process):
         which these consoles show to the last line (loglevel=8); after that, with LogFormat=json."""
         found = []
         for line in self.text.splitlines():
-            # What the kernel says may stand before it on the same line.
-            at = line.find("{")
-            with contextlib.suppress(ValueError):
-                value = json.loads(line[at:]) if at >= 0 else None
-                if isinstance(value, dict) and name in (None, value.get("event")):
-                    found.append(value)
+            value = self.object_of(line)
+            if value is not None and name in (None, value.get("event")):
+                found.append(value)
         return found
+
+    @staticmethod
+    def object_of(line):
+        """What the kernel says, or half a line that it broke into, may stand before it."""
+        for at, sign in enumerate(line):
+            with contextlib.suppress(ValueError):
+                value = json.loads(line[at:]) if sign == "{" else None
+                if isinstance(value, dict):
+                    return value
+        return None
 
     def wait_off(self, deadline=DEADLINE):
         """Until the machine has powered off (or, with -no-reboot, restarted). What it said."""
