@@ -70,7 +70,8 @@ def holdfast(folder):
     shutil.copytree(f"{harness.ROOT}/images/demo", image)
     log_to_file(f"{image}/root")
     etc = f"{image}/root/etc/holdfast"
-    write(f"{etc}/units/web.service", UNIT)
+    # As a unit of the distribution has it, which this one is in place of.
+    write(f"{etc}/units/web.service", f"{UNIT}[X-Holdfast]\nSandbox=unit\n")
     with open(f"{etc}/holdfast.conf", encoding="utf-8") as f:
         conf = re.sub(r"^Units=.*$", "Units=web.service", f.read(), flags=re.M)
     write(f"{etc}/holdfast.conf", re.sub(r"(?ms)^\[Network\]\n[^\[]*", "", conf))
