@@ -81,17 +81,25 @@ def piped(_folder, tally, count):
     return [HERD, "-p", str(count), TALLY, tally]
 
 
-def holdfast(folder, tally, count):
+def make_holdfast(folder, tally, count, keys):
     units = f"{folder}/units"
     os.mkdir(units)
     for i in range(count):
         with open(f"{units}/idle{i}.service", "w", encoding="ascii") as f:
-            f.write(f"[Service]\nExecStart={TALLY} {tally}\n")
+            f.write(f"[Service]\nExecStart={TALLY} {tally}\nReadWritePaths={tally}\n[X-Holdfast]\n{keys}\n")
     names = " ".join(f"idle{i}.service" for i in range(count))
     with open(f"{folder}/holdfast.conf", "w", encoding="ascii") as f:
         f.write(f"[Holdfast]\nUnits={names}\nReadOnlyRoot=warn\n"
                 f"[Health]\nListen=127.0.0.1:{harness.free_port()}\n")
     return [harness.HOLDFAST, "--conf", f"{folder}/holdfast.conf", "--units", units]
+
+
+def holdfast(folder, tally, count):
+    return make_holdfast(folder, tally, count, "Sandbox=strict")
+
+
+def holdfast_without_sandbox(folder, tally, count):
+    return make_holdfast(folder, tally, count, "Sandbox=none")
 
 
 def s6(folder, _tally, count):
@@ -101,7 +109,8 @@ def s6(folder, _tally, count):
     return ["s6-svscan", "-c", str(count + 10), f"{folder}/s6"]
 
 
-CONTENDERS = {"bare vfork+exec loop": bare, "the same with pipes": piped, "holdfast": holdfast, "s6": s6}
+CONTENDERS = {"bare vfork+exec loop": bare, "the same with pipes": piped, "holdfast": holdfast,
+              "without its sandbox": holdfast_without_sandbox, "s6": s6}
 
 
 def measure(make, count):
