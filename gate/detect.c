@@ -63,27 +63,6 @@
 
 /* ---- opening */
 
-static bool is_first_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == SYS_FIRST_PID_NAMESPACE;
-}
-
-/* It shows the PID namespace that we are in, and PID 1 is who started us. */
-static bool is_proc_ours(void)
-{
-	char link[24];
-	uint64_t pid;
-	ssize_t n = readlink("/proc/self", link, sizeof(link) - 1);
-
-	if (n < 0)
-		return false;
-	link[n] = '\0';
-	return getppid() == 1 && str_parse_u64(link, INT32_MAX, &pid) == 0 &&
-	       pid == (uint64_t)getpid();
-}
-
 static bool may_kill_all(void)
 {
 	struct sys_capabilities sets;
@@ -164,11 +143,12 @@ bool detect_open(struct detect *detect, struct gate *gate)
 		.gate = gate,
 		.loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC),
 	};
-	if (gate->proc_fd < 0 || detect->loadavg_fd < 0 || !is_proc_ours()) {
+	/* It shows the PID namespace that we are in, and PID 1 is who started us. */
+	if (detect->loadavg_fd < 0 || getppid() != 1 || proc_is_ours(gate->proc_fd) <= 0) {
 		say(gate, PROTECTION_NONE, "not seen", "/proc does not show this PID namespace");
 		return false;
 	}
-	if (is_first_namespace()) {
+	if (proc_is_first_namespace(gate->proc_fd) > 0) {
 		say(gate, PROTECTION_FULL, "nobody can come in", "");
 		return false;
 	}

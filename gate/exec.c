@@ -125,14 +125,6 @@ static void say_rung(struct exec_gate *exec)
 			     *why ? PROTECTION_REDUCED : PROTECTION_FULL, "fanotify", why);
 }
 
-static bool is_first_namespace(const struct gate *gate)
-{
-	struct stat st;
-
-	return fstatat(gate->proc_fd, "self/ns/pid", &st, 0) == 0 &&
-	       st.st_ino == SYS_FIRST_PID_NAMESPACE;
-}
-
 int exec_start(struct exec_gate *exec, struct gate *gate, const struct judge *judge)
 {
 	*exec = (struct exec_gate){
@@ -140,7 +132,8 @@ int exec_start(struct exec_gate *exec, struct gate *gate, const struct judge *ju
 		.group = store_find(gate->store, STORE_EXEC_GATE, 0),
 		.mounts_fd = -EBADF,
 		.judge = judge,
-		.mounts = {.plan = &gate->plan, .is_host = is_first_namespace(gate)},
+		.mounts = {.plan = &gate->plan,
+			   .is_host = proc_is_first_namespace(gate->proc_fd) > 0},
 		.tokens = LINES_BURST,
 		.token_us = clock_now_us(),
 	};

@@ -1,12 +1,17 @@
 #include "lib/proc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/cleanup.h"
 #include "lib/io.h"
+#include "lib/str.h"
+#include "lib/sys.h"
 
 /* include/linux/sched.h */
 #define PF_FORKNOEXEC 0x00000040
@@ -58,6 +63,28 @@ int proc_read_uid(int proc_fd, int32_t pid, uint32_t *ret_uid)
 	/* A newline in a process's name is escaped there. */
 	const char *line = strstr(text, "\nUid:");
 	return line && sscanf(line, "\nUid: %" SCNu32, ret_uid) == 1 ? 0 : -EBADMSG;
+}
+
+int proc_is_ours(int proc_fd)
+{
+	char link[24];
+	uint64_t pid;
+	ssize_t n = readlinkat(proc_fd, proc_fd == AT_FDCWD ? "/proc/self" : "self", link,
+			       sizeof(link) - 1);
+
+	if (n < 0)
+		return -errno;
+	link[n] = '\0';
+	return str_parse_u64(link, INT32_MAX, &pid) == 0 && pid == (uint64_t)getpid();
+}
+
+int proc_is_first_namespace(int proc_fd)
+{
+	struct stat st;
+
+	if (fstatat(proc_fd, proc_fd == AT_FDCWD ? "/proc/self/ns/pid" : "self/ns/pid", &st, 0) < 0)
+		return -errno;
+	return st.st_ino == SYS_FIRST_PID_NAMESPACE;
 }
 
 bool proc_is_dead(const struct proc_stat *stat)

@@ -1,7 +1,7 @@
 #pragma once
 /*
- * What /proc tells of a process: /proc/PID/stat and the owner in /proc/PID/status (proc(5)). None of
- * it allocates. proc_fd is an open /proc.
+ * What /proc tells of a process: /proc/PID/stat and the owner in /proc/PID/status (proc(5)); and whose
+ * it is. None of it allocates. proc_fd is an open /proc.
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +26,11 @@ int proc_read_stat(int proc_fd, int32_t pid, struct proc_stat *ret_stat);
 
 /* Its real uid. As proc_read_stat. */
 int proc_read_uid(int proc_fd, int32_t pid, uint32_t *ret_uid);
+
+/* Whether it shows the PID namespace that we are in, and whether that is the machine's first one
+ * (namespaces(7)). 1, 0, or -errno where there is no /proc. proc_fd may be AT_FDCWD here: /proc. */
+int proc_is_ours(int proc_fd);
+int proc_is_first_namespace(int proc_fd);
 
 /* Has ended, and waits for its parent or its own other threads. */
 bool proc_is_dead(const struct proc_stat *stat);

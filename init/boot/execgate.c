@@ -23,7 +23,7 @@
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/mountinfo.h"
-#include "lib/str.h"
+#include "lib/proc.h"
 
 #define FLAGS \
 	(FAN_CLASS_CONTENT | FAN_CLOEXEC | FAN_NONBLOCK | FAN_UNLIMITED_QUEUE | FAN_UNLIMITED_MARKS)
@@ -83,22 +83,10 @@ static void close_memfds(const struct boot *boot)
 	(void)sysctl_set(dirfd, "vm/memfd_noexec", "2");
 }
 
-/* Who asks is looked up there, by the pid that the kernel names. */
-static bool is_proc_ours(void)
-{
-	char link[24];
-	uint64_t pid;
-	ssize_t n = readlink("/proc/self", link, sizeof(link) - 1);
-
-	if (n < 0)
-		return false;
-	link[n] = '\0';
-	return str_parse_u64(link, INT32_MAX, &pid) == 0 && pid == (uint64_t)getpid();
-}
-
 int execgate_open(struct boot *boot)
 {
-	if (!boot->is_pid1 || !is_proc_ours())
+	/* Who asks is looked up there, by the pid that the kernel names. */
+	if (!boot->is_pid1 || proc_is_ours(AT_FDCWD) <= 0)
 		return 0;
 	CLEANUP(fd_closep) int group = fanotify_init(FLAGS, O_CLOEXEC | O_LARGEFILE);
 	if (group < 0)

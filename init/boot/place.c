@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <linux/capability.h>
 
@@ -21,7 +20,7 @@
 #include "lib/mountinfo.h"
 #include "lib/cleanup.h"
 #include "lib/io.h"
-#include "lib/str.h"
+#include "lib/proc.h"
 #include "lib/sys.h"
 
 /* The users that log, health and secrets run as: above what distributions give to services (999),
@@ -33,25 +32,6 @@
 static bool has_capability(const struct boot *boot, unsigned capability)
 {
 	return boot->capabilities & (UINT64_C(1) << capability);
-}
-
-static bool is_proc_ours(void)
-{
-	char link[24];
-	uint64_t pid;
-	ssize_t n = readlink("/proc/self", link, sizeof(link) - 1);
-
-	if (n < 0)
-		return true;
-	link[n] = '\0';
-	return str_parse_u64(link, INT32_MAX, &pid) == 0 && pid == (uint64_t)getpid();
-}
-
-static bool is_first_pid_namespace(void)
-{
-	struct stat st;
-
-	return stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == SYS_FIRST_PID_NAMESPACE;
 }
 
 /* In a user namespace only the ids of its map exist (user_namespaces(7)): lines of first id inside,
@@ -107,9 +87,10 @@ int place_find(struct boot *boot)
 	boot->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	boot->has_filters = sys_has_filters();
 	boot->is_pid1 = getppid() == 1;
-	boot->is_contained = !is_first_pid_namespace();
+	boot->is_contained = proc_is_first_namespace(AT_FDCWD) <= 0;
 	boot->is_host = boot->is_pid1 && !boot->is_contained;
-	boot->can_mount = boot->is_pid1 && is_proc_ours() && has_capability(boot, CAP_SYS_ADMIN);
+	boot->can_mount =
+		boot->is_pid1 && proc_is_ours(AT_FDCWD) != 0 && has_capability(boot, CAP_SYS_ADMIN);
 	if (boot->can_mount && !boot->is_host)
 		stop_propagation();
 	return 0;

@@ -1,28 +1,25 @@
 #include "init/pid1/host.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "init/pid1/watchdog.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 #include "lib/event.h"
+#include "lib/proc.h"
 #include "lib/signals.h"
-#include "lib/sys.h"
 
 /* What was seen once is remembered: there may be no /proc to be seen later (room.c). */
 bool host_is_first_init(void)
 {
-	static bool is_known, is_first;
-	struct stat st;
+	static int is_first = -1;
 
-	if (!is_known && stat("/proc/self/ns/pid", &st) == 0) {
-		is_first = getpid() == 1 && st.st_ino == SYS_FIRST_PID_NAMESPACE;
-		is_known = true;
-	}
-	return is_first;
+	if (is_first < 0)
+		is_first = getpid() == 1 ? proc_is_first_namespace(AT_FDCWD) : 0;
+	return is_first > 0;
 }
 
 bool host_may_be_first_init(void)
