@@ -9,6 +9,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/event.h"
+#include "lib/hash.h"
 #include "lib/str.h"
 
 /* ---- what a mount is */
@@ -97,14 +98,13 @@ static void say_unmarked(const struct mountinfo_entry *entry, int error)
 
 /* ---- our own namespace */
 
-/* FNV-1a. */
 static uint64_t hash_entry(const struct mountinfo_entry *entry)
 {
-	uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ entry->major ^ (uint64_t)entry->minor << 32;
+	uint64_t hash = HASH_BEGIN;
 
-	for (const char *at = entry->point; *at; at++)
-		hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-	return hash;
+	hash = hash_add(hash, &entry->major, sizeof(entry->major));
+	hash = hash_add(hash, &entry->minor, sizeof(entry->minor));
+	return hash_add(hash, entry->point, strlen(entry->point));
 }
 
 static const struct mounts_known *find_known(const struct mounts *mounts, uint64_t id)

@@ -14,24 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CAPABILITIES 64
-
-static uint64_t read_bounding(void)
-{
-	uint64_t set = 0;
-
-	for (unsigned long i = 0; i < CAPABILITIES; i++) {
-		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
-			set |= UINT64_C(1) << i;
-	}
-	return set;
-}
+#include "lib/sys.h"
 
 static int restore_capabilities(const struct room *room)
 {
-	uint64_t surplus = read_bounding() & ~room->bounding;
+	uint64_t surplus = sys_bounding_set() & ~room->bounding;
 
-	for (unsigned long i = 0; i < CAPABILITIES; i++) {
+	for (unsigned long i = 0; i < 64; i++) {
 		if ((surplus & UINT64_C(1) << i) && prctl(PR_CAPBSET_DROP, i, 0, 0, 0) < 0)
 			return -errno;
 	}
@@ -42,7 +31,7 @@ static int enter_user(struct room *room)
 {
 	if (sys_capget(&room->capabilities) < 0)
 		return -errno;
-	room->bounding = read_bounding();
+	room->bounding = sys_bounding_set();
 	return setns(room->fds[ROOM_FD_USER], CLONE_NEWUSER) < 0 ? -errno : 0;
 }
 

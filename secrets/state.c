@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/hash.h"
 #include "secrets/secmem.h"
 
 #define STATE_MAGIC   UINT64_C(0x6574617473646c68)
@@ -27,14 +28,10 @@ struct record_head {
 	uint32_t name_length, size;
 };
 
-/* FNV-1a: it finds what was torn, not what was forged. */
+/* It finds what was torn, not what was forged. */
 static uint64_t sum_of(const unsigned char *data, size_t size)
 {
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
-
-	for (size_t i = 0; i < size; i++)
-		sum = (sum ^ data[i]) * UINT64_C(0x100000001b3);
-	return sum;
+	return hash_add(HASH_BEGIN, data, size);
 }
 
 static off_t place_of(uint32_t copy)

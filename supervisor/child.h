@@ -105,6 +105,9 @@ int confine_root(struct child *child);
 int confine_files(struct child *child);
 
 /* supervisor/confine_rights.c */
+/* It has it already, or will have it by its unit: what the kernel asks of who gives itself a filter or a
+ * domain without CAP_SYS_ADMIN. */
+bool confine_has_no_new_privileges(const struct child *child);
 /* The filter of who can only have it by CAP_SYS_ADMIN, and of all others. */
 int confine_filter_early(struct child *child);
 int confine_filter(struct child *child);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
+#include "lib/hash.h"
 #include "lib/secretfile.h"
 #include "lib/str.h"
 
@@ -236,16 +237,12 @@ static void add_sockets(struct child *child)
 	child->listen_pid = after_equals(add(child, "LISTEN_PID=" PID_DIGITS));
 }
 
-/* An identifier, not a secret: a hash (FNV-1a, finished as splitmix64 does) of what no other
+/* An identifier, not a secret: a hash (finished as splitmix64 does) of what no other
  * activation of any unit of any instance has. It survives the supervisor without being stored. */
 static uint64_t hash(uint64_t seed, const void *data, size_t size)
 {
-	const unsigned char *bytes = data;
-	uint64_t h = seed ^ UINT64_C(0xcbf29ce484222325);
+	uint64_t h = hash_add(seed ^ HASH_BEGIN, data, size);
 
-	for (size_t i = 0; i < size; i++)
-		/* NOLINTNEXTLINE(clang-analyzer-core.*): it loses words that are read as bytes. */
-		h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
 	h = (h ^ (h >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	h = (h ^ (h >> 27)) * UINT64_C(0x94d049bb133111eb);
 	return h ^ (h >> 31);

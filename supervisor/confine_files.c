@@ -30,6 +30,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/fd.h"
+#include "lib/hash.h"
 #include "lib/landlock.h"
 #include "lib/raw.h"
 #include "lib/str.h"
@@ -55,7 +56,6 @@ struct kept_set {
 
 struct rulesets {
 	int version; /* of Landlock; 0 or less: there is none */
-	bool has_no_new_privs, is_one_uid;
 	struct kept_set sets[SETS_MAX];
 	size_t count;
 };
@@ -309,9 +309,14 @@ static bool can_enter(const struct child *child)
 	const struct spawner *spawner = child->spawner;
 
 	return spawner->rulesets->version > 0 &&
-	       (spawner->rulesets->has_no_new_privs ||
-		(child->unit->flags & UNIT_NO_NEW_PRIVILEGES) ||
+	       (confine_has_no_new_privileges(child) ||
 		(spawner->capabilities & (UINT64_C(1) << CAP_SYS_ADMIN)));
+}
+
+/* Nobody but root can give a unit another than our own. */
+static bool is_one_uid(const struct child *child)
+{
+	return child->spawner->uid != 0;
 }
 
 static bool is_service_itself(const struct spawn_request *request)
@@ -320,19 +325,19 @@ static bool is_service_itself(const struct spawn_request *request)
 	       (request->slot == SLOT_MAIN || request->slot == SLOT_CONTROL);
 }
 
-/* Which ones they are (FNV-1a over devices and inodes), or 0 where one is not there yet. */
+/* Which ones they are, or 0 where one is not there yet. */
 static uint64_t identify_directories(const struct child *child)
 {
 	const struct plan *plan = child->spawner->plan;
 	struct plan_range range = child->unit->directories;
-	uint64_t identity = UINT64_C(0xcbf29ce484222325);
+	uint64_t identity = HASH_BEGIN;
 	struct stat st;
 
 	for (uint32_t i = 0; i < range.count; i++) {
 		if (stat(plan_string(plan, plan_directory(plan, range.first + i)->path), &st) < 0)
 			return 0;
-		identity = (identity ^ st.st_dev) * UINT64_C(0x100000001b3);
-		identity = (identity ^ st.st_ino) * UINT64_C(0x100000001b3);
+		identity = hash_add(identity, &st.st_dev, sizeof(st.st_dev));
+		identity = hash_add(identity, &st.st_ino, sizeof(st.st_ino));
 	}
 	return identity;
 }
@@ -341,8 +346,7 @@ static struct recipe recipe_of(const struct child *child)
 {
 	const struct plan_unit *unit = child->unit;
 	bool is_strict = unit->sandbox == UNIT_SANDBOX_STRICT;
-	bool is_held = is_strict ||
-		       (unit->sandbox == UNIT_SANDBOX_UNIT && child->spawner->rulesets->is_one_uid);
+	bool is_held = is_strict || (unit->sandbox == UNIT_SANDBOX_UNIT && is_one_uid(child));
 
 	return (struct recipe){
 		.shared = unit->shared_rules,
@@ -385,7 +389,7 @@ static bool wants_files(const struct child *child)
 		return false;
 	if (unit->sandbox == UNIT_SANDBOX_STRICT)
 		return true;
-	return version >= 2 && (unit->denied_rights != 0 || child->spawner->rulesets->is_one_uid);
+	return version >= 2 && (unit->denied_rights != 0 || is_one_uid(child));
 }
 
 static bool is_made_by_child(const struct plan_unit *unit)
@@ -435,39 +439,46 @@ static int make_kept(struct child *child, const struct recipe *recipe,
 	return 0;
 }
 
-static int choose(struct child *child, const struct recipe *recipe, struct child_ruleset *ruleset)
+typedef struct recipe recipe_maker(const struct child *child);
+
+static int choose(struct child *child, recipe_maker *make_recipe, bool is_wanted,
+		  struct child_ruleset *ret_ruleset)
 {
-	if (!ruleset->is_wanted || is_made_by_child(child->unit) || recipe->directories == 0)
+	*ret_ruleset = (struct child_ruleset){.is_wanted = is_wanted, .fd = -EBADF};
+	if (!is_wanted || is_made_by_child(child->unit))
 		return 0;
-	ruleset->fd = find_kept(child->spawner->rulesets, recipe);
-	return ruleset->fd >= 0 ? 0 : make_kept(child, recipe, ruleset);
+	const struct recipe recipe = make_recipe(child);
+	if (recipe.directories == 0)
+		return 0;
+	ret_ruleset->fd = find_kept(child->spawner->rulesets, &recipe);
+	return ret_ruleset->fd >= 0 ? 0 : make_kept(child, &recipe, ret_ruleset);
 }
 
 int confine_files_choose(struct child *child)
 {
-	struct recipe recipe = recipe_of(child), content = recipe_of_content(child);
-
-	child->files = (struct child_ruleset){.is_wanted = wants_files(child), .fd = -EBADF};
-	child->content = (struct child_ruleset){.is_wanted = wants_content(child), .fd = -EBADF};
-	int r = choose(child, &recipe, &child->files);
-	return r < 0 ? r : choose(child, &content, &child->content);
+	child->content = (struct child_ruleset){.fd = -EBADF};
+	int r = choose(child, recipe_of, wants_files(child), &child->files);
+	return r < 0 ? r
+		     : choose(child, recipe_of_content, wants_content(child), &child->content);
 }
 
 /* What it has is close-on-exec. */
-static int enter(const struct child *child, const struct recipe *recipe,
+static int enter(const struct child *child, recipe_maker *make_recipe,
 		 const struct child_ruleset *ruleset)
 {
 	bool is_complete;
 
 	if (!ruleset->is_wanted)
 		return 0;
-	int fd = ruleset->fd < 0 ? make(child, recipe, &is_complete) : ruleset->fd;
+	if (ruleset->fd >= 0)
+		return landlock_enter(ruleset->fd);
+	const struct recipe recipe = make_recipe(child);
+	int fd = make(child, &recipe, &is_complete);
 	return fd < 0 ? fd : landlock_enter(fd);
 }
 
 int confine_files(struct child *child)
 {
-	const struct recipe recipe = recipe_of(child), content = recipe_of_content(child);
 	int r = 0;
 
 	if (!child->files.is_wanted && !child->content.is_wanted)
@@ -475,8 +486,8 @@ int confine_files(struct child *child)
 	if (child->unit->flags & UNIT_NO_NEW_PRIVILEGES)
 		r = RAW2(prctl, PR_SET_NO_NEW_PRIVS, 1);
 	if (r == 0)
-		r = enter(child, &content, &child->content);
-	return r < 0 ? r : enter(child, &recipe, &child->files);
+		r = enter(child, recipe_of_content, &child->content);
+	return r < 0 ? r : enter(child, recipe_of, &child->files);
 }
 
 int confine_files_init(struct spawner *spawner)
@@ -485,7 +496,5 @@ int confine_files_init(struct spawner *spawner)
 	if (!spawner->rulesets)
 		return -ENOMEM;
 	spawner->rulesets->version = landlock_version();
-	spawner->rulesets->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
-	spawner->rulesets->is_one_uid = spawner->uid != 0;
 	return 0;
 }

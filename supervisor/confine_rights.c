@@ -171,7 +171,7 @@ int confine_no_new_privileges(struct child *child)
 
 /* ---- The filter. */
 
-static bool has_no_new_privileges(const struct child *child)
+bool confine_has_no_new_privileges(const struct child *child)
 {
 	return child->spawner->has_no_new_privs ||
 	       (child->drops_rights && (child->unit->flags & UNIT_NO_NEW_PRIVILEGES));
@@ -193,7 +193,7 @@ static int install_filter(const struct child *child)
 
 int confine_filter_early(struct child *child)
 {
-	if (!child->spawner->has_filters || has_no_new_privileges(child) ||
+	if (!child->spawner->has_filters || confine_has_no_new_privileges(child) ||
 	    !has_capability(child, CAP_SYS_ADMIN))
 		return 0;
 	return install_filter(child);
@@ -201,7 +201,7 @@ int confine_filter_early(struct child *child)
 
 int confine_filter(struct child *child)
 {
-	if (!child->spawner->has_filters || !has_no_new_privileges(child))
+	if (!child->spawner->has_filters || !confine_has_no_new_privileges(child))
 		return 0;
 	return install_filter(child);
 }

@@ -1,6 +1,6 @@
 /*
  * A service that shows what it was given, without saying it: "digest NAME FNV" of each variable that it
- * is asked for (64 bits of FNV-1a), "file PATH TEXT" of each word with a slash, line by line. Then it
+ * is asked for and has (64 bits of FNV-1a), "file PATH TEXT" of each word with a slash, line by line. Then it
  * waits to be stopped.
  */
 #include <inttypes.h>
@@ -9,14 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static uint64_t digest(const char *text)
-{
-	uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-	for (; *text; text++)
-		hash = (hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-	return hash;
-}
+#include "lib/hash.h"
 
 static void tell_file(const char *path)
 {
@@ -35,9 +28,9 @@ int main(int argc, char **argv)
 		const char *value = getenv(argv[i]);
 		if (strchr(argv[i], '/'))
 			tell_file(argv[i]);
-		else
+		else if (value)
 			(void)printf("digest %s %016" PRIx64 "\n", argv[i],
-				     digest(value ? value : ""));
+				     hash_add(HASH_BEGIN, value, strlen(value)));
 	}
 	(void)printf("told\n");
 	(void)fflush(stdout);
