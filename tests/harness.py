@@ -37,6 +37,15 @@ def make(*targets):
         subprocess.run(["make", "-s", *targets], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
+def explained(text):
+    """What holdfast-explain says of a dump or an output."""
+    done = subprocess.run([f"{ASAN_BIN}/holdfast-explain", "-"], input=text.encode(), capture_output=True, check=False,
+                          timeout=DEADLINE)
+    if done.returncode not in (0, 1):
+        raise AssertionError(f"holdfast-explain: {done.returncode}: {done.stderr.decode()}")
+    return done.stdout.decode()
+
+
 def wait_until(condition, what, deadline=DEADLINE, step=0.005):
     """Polls what offers no event of its own (/proc, an HTTP endpoint that is not up yet)."""
     end = time.monotonic() + deadline

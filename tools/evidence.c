@@ -66,7 +66,8 @@ static void set(char **to, const char *text)
 static void free_event(struct evidence_event *event)
 {
 	char **texts[] = {&event->time,	 &event->name,	  &event->unit,	     &event->message,
-			  &event->level, &event->subject, &event->reference, &event->file};
+			  &event->level, &event->subject, &event->reference, &event->file,
+			  &event->exe,	 &event->asker,	  &event->reason};
 
 	for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
 		free(*texts[i]);
@@ -156,6 +157,18 @@ const struct evidence_event *evidence_event_at(const struct evidence *evidence, 
 	return &evidence->events[(evidence->n_events - kept + i) % EVIDENCE_EVENTS_MAX];
 }
 
+const struct evidence_event *evidence_last_event(const struct evidence *evidence, const char *name,
+						 const char *unit)
+{
+	const struct evidence_event *event, *found = NULL;
+
+	for (size_t i = 0; (event = evidence_event_at(evidence, i)); i++) {
+		if (str_equal(event->name, name) && (!unit || str_equal(event->unit, unit)))
+			found = event;
+	}
+	return found;
+}
+
 const struct evidence_line *evidence_line_at(const struct evidence_unit *unit, size_t i)
 {
 	size_t kept = MIN(unit->n_lines, (size_t)EVIDENCE_TAIL);
@@ -187,6 +200,7 @@ static void take_dump(struct evidence *evidence, const cJSON *object)
 	evidence->n_dump_lines = 1;
 	evidence->n_declared = -1;
 	evidence->dropped = 0;
+	evidence->gate = (struct evidence_gate){0};
 }
 
 static void take_cause(struct evidence *evidence, const cJSON *object)
@@ -260,6 +274,10 @@ static void add_event(struct evidence *evidence, const cJSON *object, const char
 		.subject = copy(get_text(object, "name")),
 		.reference = copy(get_text(object, "reference")),
 		.file = copy(get_text(object, "file")),
+		.exe = copy(get_text(object, "exe")),
+		.asker = copy(get_text(object, "asker")),
+		.reason = copy(get_text(object, "reason")),
+		.uid = get_number(object, "uid", -1),
 		.line = get_number(object, "line", 0),
 		.column = get_number(object, "column", 0),
 	};
@@ -323,6 +341,18 @@ static void take_kernel(struct evidence *evidence, const cJSON *object)
 		set(&evidence->kernel_oom, message);
 }
 
+static void take_gate(struct evidence *evidence, const cJSON *object)
+{
+	const cJSON *gate = cJSON_GetObjectItemCaseSensitive(object, "gate");
+
+	evidence->gate = (struct evidence_gate){
+		.denied = get_number(gate, "denied", 0),
+		.killed = get_number(gate, "killed", 0),
+		.reported = get_number(gate, "reported", 0),
+		.unkillable = get_number(gate, "unkillable", 0),
+	};
+}
+
 static void take_end(struct evidence *evidence, const cJSON *object)
 {
 	evidence->n_declared = get_number(object, "lines", -1);
@@ -338,13 +368,11 @@ static const struct {
 	const char *type;
 	void (*take)(struct evidence *evidence, const cJSON *object);
 } types[] = {
-	{"cause", take_cause},	       {"image", take_image},
-	{"config", take_config},       {"unit", take_unit},
-	{"event", take_event},	       {"log", take_log},
-	{"log_state", take_log_state}, {"cgroup", take_cgroup},
-	{"kernel", take_kernel},       {"end", take_end},
-	{"protection", take_other},    {"mount", take_other},
-	{"process", take_other},       {"scratch", take_other},
+	{"cause", take_cause},	       {"image", take_image},	 {"config", take_config},
+	{"unit", take_unit},	       {"event", take_event},	 {"log", take_log},
+	{"log_state", take_log_state}, {"cgroup", take_cgroup},	 {"kernel", take_kernel},
+	{"gate", take_gate},	       {"end", take_end},	 {"protection", take_other},
+	{"mount", take_other},	       {"process", take_other},	 {"scratch", take_other},
 	{"secret", take_other},	       {"pressure", take_other},
 };
 

@@ -34,7 +34,13 @@ struct evidence_unit {
 
 struct evidence_event {
 	char *time, *name, *unit, *message, *level, *subject, *reference, *file;
-	int64_t line, column;
+	char *exe, *asker, *reason; /* of a refusal: what was to run, who wanted it, why not */
+	int64_t line, column, uid;
+};
+
+/* How often holdfast-gate refused somebody, by lib/gateboard.h's counters. */
+struct evidence_gate {
+	int64_t denied, killed, reported, unkillable;
 };
 
 struct evidence {
@@ -43,6 +49,7 @@ struct evidence {
 	struct evidence_event *events; /* EVIDENCE_EVENTS_MAX, a ring */
 	size_t n_events;
 	char *cause_unit, *cause_result, *phase, *image, *kernel_oom;
+	struct evidence_gate gate;
 	int64_t exit_status;
 	bool has_cause;
 	int64_t dropped;
@@ -66,3 +73,6 @@ struct evidence_unit *evidence_find_unit(const struct evidence *evidence, const 
 const struct evidence_event *evidence_event_at(const struct evidence *evidence, size_t i);
 /* The i-th of the lines of the unit that were kept, oldest first; NULL at the end. */
 const struct evidence_line *evidence_line_at(const struct evidence_unit *unit, size_t i);
+/* The last event of that name, of that unit unless it is NULL; NULL: there was none. */
+const struct evidence_event *evidence_last_event(const struct evidence *evidence, const char *name,
+						 const char *unit);

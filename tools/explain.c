@@ -19,6 +19,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "tools/evidence.h"
+#include "tools/refusals.h"
 
 #define EXPLAINED  0
 #define NOT_WRONG  1
@@ -47,18 +48,6 @@ static const char *signal_name(int64_t number)
 	const char *name = number > 0 && number < NSIG ? sigabbrev_np((int)number) : NULL;
 
 	return name ? name : "?";
-}
-
-static const struct evidence_event *last_event(const struct evidence *evidence, const char *name,
-					       const char *unit)
-{
-	const struct evidence_event *event, *found = NULL;
-
-	for (size_t i = 0; (event = evidence_event_at(evidence, i)); i++) {
-		if (str_equal(event->name, name) && (!unit || str_equal(event->unit, unit)))
-			found = event;
-	}
-	return found;
 }
 
 static void say_tail(const struct evidence_unit *unit)
@@ -117,7 +106,7 @@ static const struct {
 static void say_setup(const struct story *story, const struct evidence_unit *unit)
 {
 	const struct evidence_event *event =
-		last_event(story->evidence, "setup-failed", unit->name);
+		evidence_last_event(story->evidence, "setup-failed", unit->name);
 	const char *sentence = "Its process could not be set up.";
 
 	for (size_t i = 0; i < ARRAY_COUNT(setups); i++) {
@@ -242,7 +231,7 @@ static void say_oom(const struct story *story, const struct evidence_unit *unit)
 static void say_resources(const struct story *story, const struct evidence_unit *unit)
 {
 	const struct evidence_event *event =
-		last_event(story->evidence, "spawn-failed", unit->name);
+		evidence_last_event(story->evidence, "spawn-failed", unit->name);
 
 	printf("%s could not be started: there was no process, memory or descriptor for it.\n",
 	       unit->name);
@@ -287,7 +276,7 @@ static void say_secrets(const struct story *story, const struct evidence_unit *u
 	printf("%s was not started: its secrets could not be had.\n", unit->name);
 	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
 		const struct evidence_event *event =
-			last_event(story->evidence, kinds[i].event, unit->name);
+			evidence_last_event(story->evidence, kinds[i].event, unit->name);
 		if (!event)
 			continue;
 		printf("  The secret ");
@@ -442,12 +431,12 @@ static void say_units(struct story *story)
 
 /* ---------------------------------------------------------------- the instance itself */
 
-static void say_config_errors(const struct story *story)
+static void say_config_errors(const struct evidence *evidence)
 {
 	const struct evidence_event *event;
-	const struct evidence_event *end = last_event(story->evidence, "boot-failed", NULL);
+	const struct evidence_event *end = evidence_last_event(evidence, "boot-failed", NULL);
 
-	for (size_t i = 0; (event = evidence_event_at(story->evidence, i)); i++) {
+	for (size_t i = 0; (event = evidence_event_at(evidence, i)); i++) {
 		if (!str_equal(event->name, "config-error") || strstr(end->message, event->message))
 			continue;
 		printf("  ");
@@ -466,12 +455,13 @@ static void say_config_errors(const struct story *story)
 static const struct {
 	const char *event;
 	const char *sentence;
-	void (*more)(const struct story *story);
+	void (*more)(const struct evidence *evidence);
 } instance_failures[] = {
 	{"boot-failed", "holdfast refused to start: ", say_config_errors},
 	{"boot-died", "holdfast could not start: ", NULL},
 	{"boot-not-started", "holdfast could not start: ", NULL},
 	{"not-started", "holdfast could not start: ", NULL},
+	{"intruder-ends-instance", "The instance ended itself: ", refusals_say_unkillable},
 	{"daemon-hopeless",
 	 "A process of holdfast could not be kept alive, so the instance ended: ", NULL},
 	{"stop-deadline",
@@ -482,7 +472,7 @@ static void say_instance(struct story *story)
 {
 	for (size_t i = 0; i < ARRAY_COUNT(instance_failures); i++) {
 		const struct evidence_event *event =
-			last_event(story->evidence, instance_failures[i].event, NULL);
+			evidence_last_event(story->evidence, instance_failures[i].event, NULL);
 		if (!event)
 			continue;
 		printf("%s%s",
@@ -490,7 +480,7 @@ static void say_instance(struct story *story)
 		say(event->message);
 		printf("\n");
 		if (instance_failures[i].more)
-			instance_failures[i].more(story);
+			instance_failures[i].more(story->evidence);
 		story->n_told++;
 	}
 }
@@ -552,6 +542,7 @@ static int explain(const struct evidence *evidence)
 	say_instance(&story);
 	say_units(&story);
 	say_killed(&story);
+	story.n_told += refusals_say(evidence);
 	if (story.n_told == 0)
 		printf("Nothing went wrong that is written here.\n");
 	say_end(&story);

@@ -156,6 +156,52 @@ First: holdfast refused to start: 1 error in the configuration
         text = self.explain(dump(unit(result="success", killed=True)))
         self.assertIn("did not stop when it was asked to and was killed", text)
 
+    def test_who_was_kept_out(self):
+        def killed_one(exe, uid):
+            return event("intruder-killed", "a process", level="warning", exe=exe, uid=uid)
+        text = self.explain(dump(unit(result="success"), killed_one("/bin/dash", 0), killed_one("/bin/busybox", 1000),
+                                 killed_one("/bin/dash", 7), {"type": "gate", "gate": {"killed": 5, "denied": 0}}))
+        self.assertEqual(text, """\
+Kept out: 5 processes came in from outside (podman exec, kubectl exec, nsenter, a container beside it) and were killed.
+  They ran /bin/dash, /bin/busybox; the last of them at 2026-01-02T03:04:00.000000Z, as uid 7.
+  Whoever needs to look into this instance has holdfastctl, executed as it is.
+""")
+        text = self.explain(dump(killed_one("/bin/dash", 0)))
+        self.assertIn("Kept out: 1 process came in", text)
+        text = self.explain(dump(*(killed_one(f"/bin/{i}", 0) for i in range(9))))
+        self.assertIn("They ran /bin/0, /bin/1, /bin/2, /bin/3 and others;", text)
+
+    def test_what_was_not_executed(self):
+        def refused(reason, exe, asker=""):
+            return event("exec-refused", "no", level="warning", reason=reason, exe=exe, asker=asker, uid=0)
+        for reason, says in (("outside", "executions were asked for from outside and refused: /bin/a, /bin/b.\n"),
+                             ("brought-along", "by services were refused, of files that are not the image's: /bin/a, /bin/b (asked for by /x)"),
+                             ("loader", "of a program loader by itself were refused: /bin/a, /bin/b (asked for by /x)"),
+                             ("foreign-mount", "lie in no namespace of their own: /bin/a, /bin/b (asked for by /x)")):
+            text = self.explain(dump(refused(reason, "/bin/a", "/x"), refused(reason, "/bin/b"),
+                                     {"type": "gate", "gate": {"denied": 12}}))
+            self.assertTrue(text.startswith("Refused: 2 "), text)
+            self.assertIn(says, text)
+            self.assertIn("Refused: 10 more executions, of which no line is left.", text)
+
+    def test_who_was_only_seen(self):
+        text = self.explain(dump(event("intruder-seen", "seen", level="warning", exe="/bin/sh", uid=0)))
+        self.assertIn("Not kept out: holdfast saw 1 process from outside, or an execution", text)
+        self.assertIn("With Shells=warn it only reports.", text)
+
+    def test_who_could_not_be_killed(self):
+        text = self.explain(dump(event("intruder-not-killed", "cannot", exe="/bin/sh", uid=0),
+                                 event("intruder-ends-instance", "somebody got in"), killed(9)))
+        self.assertTrue(text.startswith("First: The instance ended itself: somebody got in\n  They ran /bin/sh;"), text)
+        self.assertIn("as its own user", text)
+
+    def test_what_the_gate_did_not_see(self):
+        for name, says in (("mounts-opened", "Somebody may have read or written files here: so it is"),
+                           ("gate-failed", "The gate could not do its work: so it is"),
+                           ("exec-refused-unseen", "nobody can name: so it is"),
+                           ("exec-gate-mount", "does not see everything: so it is")):
+            self.assertIn(says, self.explain(dump(event(name, "so it is"))))
+
     def test_nothing_wrong(self):
         self.assertEqual(self.explain(dump(unit(result="success")), status=1),
                          "Nothing went wrong that is written here.\n")

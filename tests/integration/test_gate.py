@@ -129,7 +129,11 @@ class Outside(GateCase):
                 code, out, _ = container.exec(*command, options=options)
                 self.assert_refused(container, (code, out), what)
                 self.assertLess(time.monotonic() - start, 3, what)
-        self.wait_for_events(container, "intruder-killed", self.gated(container)["killed"])
+        killed = self.gated(container)["killed"]
+        self.wait_for_events(container, "intruder-killed", killed)
+        told = harness.explained(container.exec(CTL, "dump")[1])
+        self.assertIn(f"Kept out: {killed} processes came in from outside", told)
+        self.assertIn("/usr/bin/busybox", told)
         self.assertEqual(container.stop(), 0)
 
     def test_by_namespaces(self):
@@ -251,6 +255,7 @@ class Outside(GateCase):
         container.wait_for('"event":"intruder-seen"')
         self.assertEqual(self.events(container, "intruder-killed"), [])
         self.assertGreater(self.gated(container)["reported"], 0)
+        self.assertIn("Not kept out: ", harness.explained(container.exec(CTL, "dump")[1]))
         rung = next(p for p in self.status(container)["protections"] if p["name"] == "intruders")
         self.assertEqual((rung["rung"], rung["why"]), ("reported", "Shells=warn"))
 
@@ -358,6 +363,7 @@ class Restricted(GateCase):
         self.assertLess(time.monotonic() - start, 10)
         self.assertIn("intruder-not-killed", container.raw_log)
         self.assertIn("intruder-ends-instance", container.raw_log)
+        self.assertTrue(harness.explained(container.logs[0]).startswith("First: The instance ended itself: somebody got in"))
 
 
 if __name__ == "__main__":

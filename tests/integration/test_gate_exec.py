@@ -172,6 +172,9 @@ class Services(GateCase):
             start = len(run.output)
             self.assertEqual(self.do(run, f"{place}/tool")[0], 126)
             self.assert_refused(run, "brought-along", f"{place}/tool", start)
+        told = harness.explained(run.inside(f"{harness.BIN}/holdfastctl", "dump").stdout.decode())
+        self.assertIn(f"Refused: 2 executions by services were refused, of files that are not the image's: {self.dir}/one/tool, "
+                      f"{self.dir}/two/tool", told)
         self.assertEqual(run.stop(), 0)
 
     def test_what_a_unit_names_on_a_volume(self):
@@ -242,6 +245,35 @@ class Deaths(GateCase):
         self.assertNotEqual(outsider.wait(harness.DEADLINE), 0)
         self.assertEqual(outsider.stdout.read(), b"")
         self.assertEqual(run.stop(), 0)
+
+    def test_pid_1_dies_while_somebody_waits(self):
+        """With a gate that stands still, and with none: whoever waits to execute something dies with the namespace."""
+        for has_gate in (True, False):
+            with self.subTest(has_gate=has_gate):
+                run = self.worker()
+                gate = run.member("holdfast-gate")
+                os.kill(gate, signal.SIGSTOP)
+                outsiders = [self.wait_to_execute(run) for _ in range(5)]
+                os.kill(run.init, signal.SIGSTOP)  # nor does a successor come
+                if not has_gate:
+                    os.kill(gate, signal.SIGKILL)
+                os.kill(run.init, signal.SIGKILL)
+                for outsider in outsiders:
+                    self.assertEqual(outsider.communicate(timeout=harness.DEADLINE)[0], b"")
+                    self.assertEqual(outsider.returncode, -signal.SIGKILL)
+
+    def wait_to_execute(self, run):
+        """Somebody from outside, in the middle of an execution that nobody answers."""
+        outsider = subprocess.Popen(["nsenter", "-t", str(run.member("holdfast-supervisor")), "-m", "-p", "/bin/echo", "GOT-IN"],
+                                    stdout=subprocess.PIPE)
+
+        def is_waiting():
+            for pid in harness.children(outsider.pid):
+                with contextlib.suppress(OSError), open(f"/proc/{pid}/wchan", encoding="ascii") as f:
+                    return "notify" in f.read()
+            return False
+        harness.wait_until(is_waiting, "it waits for an answer")
+        return outsider
 
     def test_a_thousand_at_once(self):
         """While nobody answers they stand in a queue; then each gets its word."""
