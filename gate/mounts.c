@@ -10,18 +10,10 @@
 #include "lib/cleanup.h"
 #include "lib/event.h"
 #include "lib/hash.h"
+#include "lib/path.h"
 #include "lib/str.h"
 
 /* ---- what a mount is */
-
-static bool is_within(const char *path, const char *top)
-{
-	size_t length = strlen(top);
-
-	if (str_equal(top, "/"))
-		return *path == '/';
-	return strncmp(path, top, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
 
 static bool is_scratch(const struct plan *plan, const char *point, uint32_t flags)
 {
@@ -39,7 +31,7 @@ enum mount_place mounts_place(const struct mounts *mounts, const struct mountinf
 	const struct mounts_root *root = &mounts->root;
 
 	if (entry->major == root->major && entry->minor == root->minor &&
-	    is_within(entry->root, root->path))
+	    path_is_within(entry->root, root->path))
 		return MOUNT_IMAGE;
 	return is_scratch(mounts->plan, entry->point, SCRATCH_EXEC) ? MOUNT_DECLARED : MOUNT_OTHER;
 }
@@ -56,7 +48,7 @@ bool mounts_is_named(const struct mounts *mounts, const char *path, uint32_t poi
 		const struct plan_rule *rule = plan_rule(plan, i);
 		const char *named = plan_string(plan, rule->path);
 		if ((rule->rights & RULE_EXECUTE) && strlen(named) >= point_length &&
-		    is_within(path, named))
+		    path_is_within(path, named))
 			return true;
 	}
 	return false;

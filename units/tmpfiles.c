@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "lib/cleanup.h"
+#include "lib/path.h"
 #include "lib/str.h"
 #include "units/lex.h"
 #include "units/users.h"
@@ -27,24 +28,17 @@
 static const char *const search_path[] = {"/etc/tmpfiles.d", "/usr/local/lib/tmpfiles.d",
 					  "/usr/lib/tmpfiles.d"};
 
-static bool is_below(const char *path, const char *parent)
-{
-	size_t length = strlen(parent);
-
-	return strncmp(path, parent, length) == 0 && path[length] == '/';
-}
-
 static bool is_ours(const struct units *units, const char *path)
 {
 	const struct scratches *scratch = &units->conf.scratch;
 
 	if (strchr(path, '%') || strstr(path, "/../") || str_ends(path, "/..") ||
-	    is_below(path, "/run/systemd") || is_below(path, "/run/holdfast"))
+	    path_is_below(path, "/run/systemd") || path_is_below(path, "/run/holdfast"))
 		return false;
-	if (is_below(path, "/run"))
+	if (path_is_below(path, "/run"))
 		return true;
 	for (size_t i = 0; i < scratch->count; i++) {
-		if (is_below(path, scratch->items[i].path))
+		if (path_is_below(path, scratch->items[i].path))
 			return true;
 	}
 	return false;

@@ -18,6 +18,7 @@
 #include "lib/cleanup.h"
 #include "lib/event.h"
 #include "lib/fd.h"
+#include "lib/path.h"
 #include "lib/str.h"
 
 #define CARRIED_MAX 64
@@ -161,7 +162,7 @@ static void carrier_finish(struct carrier *carrier)
 static bool is_covered(const struct carrier *carrier, const char *path)
 {
 	for (size_t i = 0; i < carrier->count; i++) {
-		if (tree_is_below(path, carrier->items[i].path))
+		if (path_is_within(path, carrier->items[i].path))
 			return true;
 	}
 	return false;

@@ -30,6 +30,7 @@
 #include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/io.h"
+#include "lib/path.h"
 #include "lib/str.h"
 
 /* It is there in every container and on every machine, and the room needs nothing of it. */
@@ -265,7 +266,7 @@ static int move_root(void)
 		return r;
 	for (size_t i = info.count; i > 0; i--) {
 		const char *path = info.entries[i - 1].point;
-		if (!str_equal(path, "/") && !tree_is_below(path, BASE))
+		if (!str_equal(path, "/") && !path_is_within(path, BASE))
 			(void)umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
 	}
 	mountinfo_finish(&info);

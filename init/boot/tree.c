@@ -75,13 +75,6 @@ int tree_check_writable(const char *path)
 	return 0;
 }
 
-bool tree_is_below(const char *path, const char *parent)
-{
-	size_t length = strlen(parent);
-
-	return strncmp(path, parent, length) == 0 && (path[length] == '/' || path[length] == '\0');
-}
-
 bool tree_is_memory(const char *path)
 {
 	struct statfs st;

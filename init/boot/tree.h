@@ -26,8 +26,6 @@ bool tree_is_empty(const char *path);
 /* Whether we may write to path, or, where it does not exist, to its nearest ancestor that does. 0
  * or -errno: -EROFS, -EACCES … */
 int tree_check_writable(const char *path);
-/* path is parent, or lies below it; both without a slash at the end. */
-bool tree_is_below(const char *path, const char *parent);
 bool tree_is_memory(const char *path); /* on tmpfs or ramfs */
 
 /* Makes the directories above path that are missing (0755). 0 or -errno. */

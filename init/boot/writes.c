@@ -7,6 +7,7 @@
 #include "lib/mountinfo.h"
 #include "init/boot/tree.h"
 #include "lib/cleanup.h"
+#include "lib/path.h"
 #include "lib/str.h"
 
 /* The kernel's own file systems, and memory that ends with the instance. */
@@ -18,7 +19,7 @@ static bool is_declared(const struct boot *boot, const char *point)
 
 	for (uint32_t i = 0; i < range.count; i++) {
 		const struct plan_scratch *scratch = plan_scratch(&boot->plan, range.first + i);
-		if (tree_is_below(point, plan_string(&boot->plan, scratch->path)))
+		if (path_is_within(point, plan_string(&boot->plan, scratch->path)))
 			return true;
 	}
 	return false;
@@ -29,7 +30,7 @@ static bool is_undeclared(const struct boot *boot, const struct mountinfo_entry 
 	if (!entry->is_writable || str_equal(entry->point, "/"))
 		return false;
 	for (size_t i = 0; i < ARRAY_COUNT(passed_over); i++) {
-		if (tree_is_below(entry->point, passed_over[i]))
+		if (path_is_within(entry->point, passed_over[i]))
 			return false;
 	}
 	return !is_declared(boot, entry->point);

@@ -1,4 +1,4 @@
-/* TESTS: gate/mounts.c tests/support/planbuild.c lib/mountinfo.c lib/plan.c lib/io.c lib/fd.c lib/str.c lib/sys.c lib/event.c lib/clock.c lib/json.c */
+/* TESTS: gate/mounts.c tests/support/planbuild.c lib/mountinfo.c lib/plan.c lib/io.c lib/fd.c lib/str.c lib/path.c lib/sys.c lib/event.c lib/clock.c lib/json.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
