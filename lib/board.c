@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -154,66 +155,142 @@ int board_map(int fd, bool is_writable, struct board *ret_board)
 			base + slots_offset(header->n_units, header->n_secrets)),
 		.n_units = header->n_units,
 		.n_secrets = header->n_secrets,
-		.copy_fd = -EBADF,
 	};
 	return 0;
 }
 
 /* ---- the copy */
 
-static void copy_bytes(const struct board *board, const void *data, size_t size)
-{
-	off_t offset = (const char *)data - (const char *)board->header;
+/*
+ * A unit's record flips nearly ten times while it starts, and as often when it stops; who looks at the
+ * file needs the last one. So what was written is noted here and copied when the supervisor is about to
+ * wait. Which of a record's two copies the file's readers look at is therefore the file's own affair:
+ * it is always the other one that is written.
+ */
+struct board_copy {
+	int fd;
+	bool is_manager_changed;
+	uint8_t manager_side; /* of the file: its index */
+	uint32_t n_changed;
+	uint32_t *changed; /* units */
+	struct {
+		uint8_t side;
+		bool is_changed;
+	} units[];
+};
 
-	if (board->copy_fd >= 0)
-		(void)!pwrite(board->copy_fd, data, size, offset);
+static void copy_to(const struct board *board, const void *place, const void *data, size_t size)
+{
+	off_t offset = (const char *)place - (const char *)board->header;
+
+	if (board->copy)
+		(void)!pwrite(board->copy->fd, data, size, offset);
 }
 
-static void copy_being_written(const struct board *board, const uint64_t *generation)
+static void copy_bytes(const struct board *board, const void *data, size_t size)
 {
-	static const uint64_t being_written = BEING_WRITTEN;
-	off_t offset = (const char *)generation - (const char *)board->header;
-
-	if (board->copy_fd >= 0)
-		(void)!pwrite(board->copy_fd, &being_written, sizeof(being_written), offset);
+	copy_to(board, data, data, size);
 }
 
 /* As WRITE_RECORD has it; the generation is what a record's copy begins with. */
-#define COPY_RECORD(board, record)                                                          \
+#define COPY_RECORD(board, record, ret_side)                                                \
 	do {                                                                                \
+		static const uint64_t being_written = BEING_WRITTEN;                        \
 		uint32_t held =                                                             \
 			atomic_load_explicit(&(record)->current, memory_order_relaxed) & 1; \
-		__typeof__((record)->copies[0]) *whole = &(record)->copies[held];           \
+		uint32_t side = 1 - (*(ret_side)&1U);                                       \
+		__typeof__((record)->copies[0]) *whole = &(record)->copies[held],           \
+						*place = &(record)->copies[side];           \
 		_Static_assert(offsetof(__typeof__(*whole), generation) == 0, "the first"); \
-		copy_being_written(board, &whole->generation);                              \
-		copy_bytes(board, (const char *)whole + sizeof(whole->generation),          \
-			   sizeof(*whole) - sizeof(whole->generation));                     \
-		copy_bytes(board, &whole->generation, sizeof(whole->generation));           \
-		copy_bytes(board, &(record)->current, sizeof((record)->current));           \
+		copy_to(board, place, &being_written, sizeof(being_written));               \
+		copy_to(board, (const char *)place + sizeof(whole->generation),             \
+			(const char *)whole + sizeof(whole->generation),                    \
+			sizeof(*whole) - sizeof(whole->generation));                        \
+		copy_to(board, place, &whole->generation, sizeof(whole->generation));       \
+		copy_to(board, &(record)->current, &side, sizeof(side));                    \
+		*(ret_side) = (uint8_t)side;                                                \
 	} while (0)
+
+/* Secrets and lives change so seldom that the file's index goes by the board's. */
+#define COPY_RECORD_NOW(board, record)                                                         \
+	do {                                                                                   \
+		uint8_t other =                                                                \
+			!(atomic_load_explicit(&(record)->current, memory_order_relaxed) & 1); \
+		COPY_RECORD(board, record, &other);                                            \
+	} while (0)
+
+static void note_unit(const struct board *board, uint32_t unit)
+{
+	struct board_copy *copy = board->copy;
+
+	if (!copy || copy->units[unit].is_changed)
+		return;
+	copy->units[unit].is_changed = true;
+	copy->changed[copy->n_changed++] = unit;
+}
 
 void board_copy_slots(const struct board *board, uint32_t unit)
 {
-	copy_bytes(board, &board->slots[unit], sizeof(board->slots[unit]));
+	note_unit(board, unit);
 }
 
 static void copy_unit(const struct board *board, uint32_t unit)
 {
-	COPY_RECORD(board, &board->units[unit]);
-	board_copy_slots(board, unit);
+	COPY_RECORD(board, &board->units[unit], &board->copy->units[unit].side);
+	copy_bytes(board, &board->slots[unit], sizeof(board->slots[unit]));
 }
 
 /* With what stands before it: counters, and whose board it is. Not the lines that stand behind. */
 static void copy_manager(const struct board *board)
 {
 	copy_bytes(board, board->header, offsetof(struct board_header, manager));
-	COPY_RECORD(board, &board->header->manager);
+	COPY_RECORD(board, &board->header->manager, &board->copy->manager_side);
+}
+
+void board_publish(const struct board *board)
+{
+	struct board_copy *copy = board->copy;
+
+	if (!copy)
+		return;
+	for (uint32_t i = 0; i < copy->n_changed; i++) {
+		copy->units[copy->changed[i]].is_changed = false;
+		copy_unit(board, copy->changed[i]);
+	}
+	copy->n_changed = 0;
+	if (copy->is_manager_changed)
+		copy_manager(board);
+	copy->is_manager_changed = false;
+}
+
+static struct board_copy *make_copy(uint32_t n_units, int fd)
+{
+	struct board_copy *copy = calloc(1, sizeof(*copy) + n_units * sizeof(copy->units[0]));
+	uint32_t *changed = calloc(n_units + 1, sizeof(*changed));
+
+	if (!copy || !changed) {
+		free(copy);
+		free(changed);
+		return NULL;
+	}
+	copy->fd = fd;
+	copy->changed = changed;
+	return copy;
+}
+
+static void forget_copy(struct board *board)
+{
+	if (board->copy)
+		free(board->copy->changed);
+	free(board->copy);
+	board->copy = NULL;
 }
 
 void board_copy_to(struct board *board, int fd)
 {
-	board->copy_fd = fd;
-	if (fd < 0)
+	forget_copy(board);
+	board->copy = fd < 0 ? NULL : make_copy(board->n_units, fd);
+	if (!board->copy)
 		return;
 	copy_manager(board);
 	copy_bytes(board, &board->header->failure, sizeof(board->header->failure));
@@ -222,8 +299,8 @@ void board_copy_to(struct board *board, int fd)
 		copy_bytes(board, board->units[i].text, BOARD_TEXT_MAX);
 	}
 	for (uint32_t i = 0; i < board->n_secrets; i++) {
-		COPY_RECORD(board, &board->secrets[i]);
-		COPY_RECORD(board, &board->lives[i]);
+		COPY_RECORD_NOW(board, &board->secrets[i]);
+		COPY_RECORD_NOW(board, &board->lives[i]);
 	}
 }
 
@@ -335,25 +412,26 @@ const struct board_manager *board_peek_manager(const struct board *board)
 void board_write_unit(struct board *board, uint32_t unit, const struct board_unit *next)
 {
 	WRITE_RECORD(board, &board->units[unit], next);
-	copy_unit(board, unit);
+	note_unit(board, unit);
 }
 
 void board_write_manager(struct board *board, const struct board_manager *next)
 {
 	WRITE_RECORD(board, &board->header->manager, next);
-	copy_manager(board);
+	if (board->copy)
+		board->copy->is_manager_changed = true;
 }
 
 void board_write_secret(struct board *board, uint32_t secret, const struct board_secret *next)
 {
 	WRITE_RECORD(board, &board->secrets[secret], next);
-	COPY_RECORD(board, &board->secrets[secret]);
+	COPY_RECORD_NOW(board, &board->secrets[secret]);
 }
 
 void board_write_life(struct board *board, uint32_t first_secret, const struct board_life *next)
 {
 	WRITE_RECORD(board, &board->lives[first_secret], next);
-	COPY_RECORD(board, &board->lives[first_secret]);
+	COPY_RECORD_NOW(board, &board->lives[first_secret]);
 }
 
 static void copy_text(char *to, size_t size, const char *text)

@@ -277,7 +277,7 @@ struct board {
 	struct board_life_record *lives;      /* as many; a unit's stands at its first secret */
 	_Atomic int32_t (*slots)[SLOT_COUNT]; /* one row a unit */
 	uint32_t n_units, n_secrets;
-	int copy_fd; /* negative: nobody reads along */
+	struct board_copy *copy; /* NULL: nobody reads along */
 };
 
 /* The size of the file for that many units and secrets of the plan. */
@@ -289,13 +289,16 @@ int board_format(int fd, uint32_t n_units, uint32_t n_secrets);
 int board_map(int fd, bool is_writable, struct board *ret_board);
 
 /*
- * The supervisor: copies everything to fd (borrowed, may be negative), a file of board_file_size, and
- * from here on what is written, in the same order, so that its readers read as they would the original.
- * What cannot be copied is not: it is for looking at.
+ * The supervisor: copies everything to fd (borrowed), a file of board_file_size, so that
+ * its readers read as they would the original. From here on records that are written wait for
+ * board_publish; what is rare (texts, secrets) is copied at once. What cannot be copied is not: it is
+ * for looking at. Nobody reads along any more after a negative one.
  */
 void board_copy_to(struct board *board, int fd);
 /* The unit's slots changed, which the kernel did. */
 void board_copy_slots(const struct board *board, uint32_t unit);
+/* Copies what was written since: once for however often. Before anybody waits, or is told of it. */
+void board_publish(const struct board *board);
 
 /* A consistent copy of a record. Never blocks. */
 struct board_unit board_read_unit(const struct board *board, uint32_t unit);

@@ -34,6 +34,7 @@ static struct field fields[FIELDS_MAX];
 static size_t n_fields;
 static uint64_t n_lost;
 static struct event_box *held;
+static void (*before_flush)(void);
 static int kernel_log = -1;
 
 void event_init(const char *name, enum event_format new_format)
@@ -120,12 +121,19 @@ void event_hold(struct event_box *box)
 		atomic_store(&held->length, 0);
 }
 
+void event_before_flush(void (*run)(void))
+{
+	before_flush = run;
+}
+
 /* What a pipe that is full does not take stays in the box, for the next time. */
 void event_flush(void)
 {
 	int saved = errno;
 	uint32_t length = held ? atomic_load(&held->length) : 0;
 
+	if (length > 0 && before_flush)
+		before_flush();
 	if (length > 0 && put(held->text, length)) {
 		held->n_lines = 0;
 		atomic_store(&held->length, 0);

@@ -67,3 +67,5 @@ struct event_box {
  */
 void event_hold(struct event_box *box);
 void event_flush(void);
+/* Is called before lines that waited are written: what they tell of has to be so by then. */
+void event_before_flush(void (*run)(void));

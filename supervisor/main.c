@@ -90,6 +90,7 @@ static void settle(struct loop *loop)
 		instance_settle(m);
 	} while (m->queue_count > 0 && !m->must_stop_looking);
 	spawn_land(&m->spawner);
+	board_publish(&m->board);
 	event_flush();
 }
 
@@ -140,9 +141,19 @@ static void loop_run(struct loop *loop)
 	}
 }
 
+static struct loop loop;
+
+/* A child that shares our memory, and says a line, has not our files. */
+static void publish(void)
+{
+	struct board *board = &loop.manager.board;
+
+	if (atomic_load(&board->header->supervisor_pid) == (int32_t)getpid())
+		board_publish(board);
+}
+
 int main(void)
 {
-	static struct loop loop;
 
 	event_init("holdfast-supervisor", EVENT_FOR_LOG);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
@@ -155,6 +166,7 @@ int main(void)
 	/* First the lines that a predecessor did not come to write. */
 	event_hold(&loop.manager.board.header->lines);
 	event_flush();
+	event_before_flush(publish);
 	/* A predecessor may have died between the last record and its own exit. */
 	if (board_peek_manager(&loop.manager.board)->phase == BOARD_STOPPED)
 		instance_tell_phase(&loop.manager);

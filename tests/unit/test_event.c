@@ -156,6 +156,27 @@ static void test_a_full_pipe_keeps_the_box_and_then_counts_what_is_lost(void **s
 	assert_int_equal(n, 1000);
 }
 
+static int n_before;
+
+static void note_before(void)
+{
+	n_before += read_lines(text) == 0;
+}
+
+/* Once for all lines that waited, and before the first of them. */
+static void test_what_lines_tell_of_is_done_before(void **state)
+{
+	(void)state;
+	event_before_flush(note_before);
+	event_flush();
+	assert_int_equal(n_before, 0);
+	event_emit(EVENT_INFO, "one", NULL, "1");
+	event_emit(EVENT_WARNING, "two", NULL, "2");
+	assert_int_equal(n_before, 1);
+	assert_int_equal(read_lines(text), 2);
+	event_before_flush(NULL);
+}
+
 static void test_a_box_that_says_nonsense_is_empty(void **state)
 {
 	(void)state;
@@ -207,6 +228,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_fork_writes_its_own_at_once, begin, end),
 		cmocka_unit_test_setup_teardown(
 			test_a_full_pipe_keeps_the_box_and_then_counts_what_is_lost, begin, end),
+		cmocka_unit_test_setup_teardown(test_what_lines_tell_of_is_done_before, begin, end),
 		cmocka_unit_test_setup_teardown(test_a_box_that_says_nonsense_is_empty, begin, end),
 		cmocka_unit_test_setup_teardown(test_copy_to_kernel_log, begin, end),
 	};

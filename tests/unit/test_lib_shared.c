@@ -176,6 +176,16 @@ static void assert_copied(const struct board *board, int fd)
 	(void)munmap(copy.header, copy.header->size);
 }
 
+static struct board_unit read_copied(int fd)
+{
+	struct board copy;
+
+	assert_int_equal(board_map(fd, false, &copy), 0);
+	struct board_unit unit = board_read_unit(&copy, 0);
+	(void)munmap(copy.header, copy.header->size);
+	return unit;
+}
+
 static void write_everything(struct board *board, uint64_t n)
 {
 	struct board_unit unit = record_of(n);
@@ -213,15 +223,27 @@ static void a_copy_of_the_board_follows_it(void **state)
 	assert_copied(&board, copy);
 	for (uint64_t n = 2; n < 6; n++) {
 		write_everything(&board, n);
+		board_publish(&board);
+		assert_copied(&board, copy);
+	}
+	/* However often they flipped meanwhile, and so whichever side holds. */
+	for (uint64_t n = 6; n < 12; n++) {
+		for (uint64_t flip = 0; flip < n; flip++)
+			write_everything(&board, n + flip);
+		assert_int_not_equal(read_copied(copy).generation,
+				     board_peek_unit(&board, 0)->generation);
+		board_publish(&board);
 		assert_copied(&board, copy);
 	}
 	/* Cut, which is no concern of the board's. */
 	assert_int_equal(ftruncate(copy, 0), 0);
 	write_everything(&board, 6);
+	board_publish(&board);
 	assert_int_equal(board_peek_manager(&board)->cursor, 6);
 	board_copy_to(&board, copy);
 	assert_int_equal(ftruncate(copy, (off_t)board.header->size), 0);
 	assert_copied(&board, copy);
+	board_copy_to(&board, -1);
 	(void)close(fd);
 	(void)close(copy);
 }
