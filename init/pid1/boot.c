@@ -7,6 +7,7 @@
 #include "init/pid1/channel.h"
 #include "init/pid1/child.h"
 #include "init/pid1/host.h"
+#include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
 #include "init/pid1/room.h"
@@ -70,6 +71,7 @@ static void go_on(struct instance *in)
 		r = instance_enter_room(in);
 	}
 	if (r == 0) {
+		host_stay_in_memory();
 		/* From here on log reads what we say, and renders it. */
 		event_init("holdfast", EVENT_FOR_LOG);
 		keeper_start(in);

@@ -1,8 +1,10 @@
 #include "init/pid1/host.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "init/pid1/watchdog.h"
@@ -26,6 +28,15 @@ bool host_may_be_first_init(void)
 {
 	/* It is boot that mounts /proc there. */
 	return getpid() == 1 && (access("/proc/self/ns/pid", F_OK) < 0 || host_is_first_init());
+}
+
+void host_stay_in_memory(void)
+{
+	if (!host_is_first_init() || mlockall(MCL_CURRENT) == 0)
+		return;
+	event_with_i64("errno", errno);
+	event_emit(EVENT_WARNING, "init-not-locked", NULL,
+		   "PID 1 cannot stay in memory: a disk that does not answer can keep it");
 }
 
 /* SIGINT is the kernel's own, for ctrl-alt-del. What is not here, and the power button, means off. */

@@ -12,6 +12,10 @@ bool host_is_first_init(void);
 /* That, or there is no /proc yet that could tell. */
 bool host_may_be_first_init(void);
 
+/* On a host, once all is mapped: a page of ours that the kernel gave back would have to come from a disk,
+ * which may be what the machine's end is about. */
+void host_stay_in_memory(void);
+
 /* What becomes of the machine when PID 1 is sent the signal: as systemd(1) has it where it has it. */
 enum machine_end host_end_of_signal(int signal);
 

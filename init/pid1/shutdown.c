@@ -27,8 +27,12 @@
 #define HOST_DUMP_US (10 * USEC_PER_SEC) /* 48 KiB on a serial line */
 /* Long enough for disks that are slow and several that hang (detach.c). */
 #define UNMOUNT_US (60 * USEC_PER_SEC)
-/* Of a host's end, beyond the grace of TERM: all stages, and some more. */
+/* Of a host's end, beyond the grace of TERM: all stages, and some more. No test waits for that. */
+#ifdef HOLDFAST_CRASH_POINTS
+#define END_US (15 * USEC_PER_SEC)
+#else
 #define END_US (KILL_US + LOG_US + HOST_DUMP_US + UNMOUNT_US + 10 * USEC_PER_SEC)
+#endif
 
 /* ---- whatever is left */
 

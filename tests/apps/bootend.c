@@ -14,10 +14,18 @@
  *   stack             ext4 on a mapped device on a loop device on a file in memory; a file of that on
  *                     a loop device, with another ext4: what only goes from the top
  *   freeze            the mapped device takes nothing any more, while much is still to be written
+ *   swap              a swap file on the lower of these file systems
+ *   drop              the kernel's copies of files, but those of pages that processes have mapped
+ *   until-term        waits for TERM
+ *   unbind-root       takes the root's disk from its driver while it owes an answer: this hangs, and so
+ *                     does who asks the driver afterwards
+ *   freeze-init-late  a process that outlives this one does freeze-init at its own TERM
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -27,15 +35,18 @@
 #include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/swap.h>
 #include <unistd.h>
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
 
-#define IMAGE  "/usr/share/lower.img" /* holds upper.img */
-#define LOWER  "/run/lower"
-#define UPPER  "/run/upper"
-#define MAPPED "stacked"
-#define FROZEN "/sys/fs/cgroup/frozen"
+#define IMAGE	   "/usr/share/lower.img" /* holds upper.img */
+#define LOWER	   "/run/lower"
+#define UPPER	   "/run/upper"
+#define MAPPED	   "stacked"
+#define SWAP	   LOWER "/swap"
+#define SWAP_PAGES 64
+#define FROZEN	   "/sys/fs/cgroup/frozen"
 
 static void check(const char *what, int result)
 {
@@ -168,6 +179,91 @@ static void freeze_init(void)
 	write_text(FROZEN "/cgroup.freeze", "1");
 }
 
+static void until_term(void)
+{
+	sigset_t term;
+	int signal;
+
+	(void)sigemptyset(&term);
+	(void)sigaddset(&term, SIGTERM);
+	(void)sigprocmask(SIG_BLOCK, &term, NULL);
+	(void)sigwait(&term, &signal);
+}
+
+/* By PID 1, to whatever is left: its end has begun. */
+static void freeze_init_late(void)
+{
+	pid_t pid = fork();
+
+	check("fork", pid);
+	if (pid > 0)
+		return;
+	until_term();
+	freeze_init();
+	_exit(0);
+}
+
+/* A head as mkswap(8) writes it; the blocks must be there. */
+static void swap_on(void)
+{
+	static _Alignas(8) char page[4096];
+	const uint32_t version = 1, last_page = SWAP_PAGES - 1;
+	int fd = open(SWAP, O_WRONLY | O_CREAT | O_EXCL, 0600);
+
+	check(SWAP, fd);
+	for (int i = SWAP_PAGES - 1; i > 0; i--)
+		check("write", (int)pwrite(fd, page, sizeof(page), i * (off_t)sizeof(page)));
+	memcpy(page + 1024, &version, sizeof(version));
+	memcpy(page + 1028, &last_page, sizeof(last_page));
+	memcpy(page + sizeof(page) - 10, "SWAPSPACE2", 10);
+	check("head", (int)pwrite(fd, page, sizeof(page), 0));
+	check("fsync", fsync(fd));
+	(void)close(fd);
+	check("swapon", swapon(SWAP, 0));
+}
+
+static void drop_caches(void)
+{
+	/* The one at /proc takes no writes. */
+	check("mkdir", mkdir("/run/proc", 0755));
+	check("mount proc", mount("proc", "/run/proc", "proc", 0, NULL));
+	write_text("/run/proc/sys/vm/drop_caches", "3");
+}
+
+static bool is_in_kernel(pid_t pid)
+{
+	char path[64], text[256] = "";
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	FILE *file = fopen(path, "re");
+	if (file && !fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	if (file)
+		(void)fclose(file);
+	const char *behind = strrchr(text, ')');
+	return behind && behind[1] == ' ' && behind[2] == 'D';
+}
+
+static void unbind_root(void)
+{
+	static _Alignas(4096) char block[4096];
+	pid_t pid = fork();
+
+	check("fork", pid);
+	if (pid == 0) {
+		int fd = open("/dev/vda", O_RDONLY | O_DIRECT);
+		/* Some of them it still gives. */
+		while (fd >= 0 && read(fd, block, sizeof(block)) > 0)
+			;
+		_exit(1);
+	}
+	while (!is_in_kernel(pid))
+		(void)poll(NULL, 0, 1);
+	check("mkdir", mkdir("/run/sys", 0755));
+	check("mount sysfs", mount("sysfs", "/run/sys", "sysfs", 0, NULL));
+	write_text("/run/sys/bus/virtio/drivers/virtio_blk/unbind", "virtio0");
+}
+
 static void crash_init(void)
 {
 	char path[64], link[64];
@@ -226,6 +322,11 @@ int main(int argc, char **argv)
 	} words[] = {
 		{"stack", stack, NULL},
 		{"freeze", freeze, NULL},
+		{"swap", swap_on, NULL},
+		{"drop", drop_caches, NULL},
+		{"until-term", until_term, NULL},
+		{"unbind-root", unbind_root, NULL},
+		{"freeze-init-late", freeze_init_late, NULL},
 		{"wait", wait_for_ever, NULL},
 		{"stop-supervisor", stop_supervisor, NULL},
 		{"freeze-init", freeze_init, NULL},

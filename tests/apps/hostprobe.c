@@ -138,6 +138,17 @@ static void tell_memory(void)
 	}
 }
 
+static void tell_init(void)
+{
+	static const char *const keys[] = {"VmSize:", "VmLck:"};
+
+	(void)read_file("/proc/1/status");
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+		const char *at = strstr(text, keys[i]);
+		(void)printf("init %s %ld\n", keys[i], at ? atol(at + strlen(keys[i])) : -1L);
+	}
+}
+
 /* The words of every process that has any; those of the kernel have none. */
 static void tell_words(const char *pid, const char *name)
 {
@@ -190,6 +201,7 @@ static int report(void)
 	tell_console();
 	tell_links();
 	tell_memory();
+	tell_init();
 	tell_processes();
 	return 0;
 }

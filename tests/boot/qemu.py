@@ -163,6 +163,11 @@ class Machine(harness.Process):
     def wait_monitor(self, command, condition, what):
         return harness.wait_until(lambda: condition(self.ask(command)), what, DEADLINE, step=0.02)
 
+    def stall(self, disk):
+        """From here on the disk of that number answers a byte a second: as good as never."""
+        limits = {f"{unit}{way}": 0 for unit in ("bps", "iops") for way in ("", "_rd", "_wr")}
+        self.ask("block_set_io_throttle", device=f"d{disk}", **{**limits, "bps": 1})
+
     def events(self, name=None):
         """The structured lines so far: what holdfast says until log runs stands in the kernel's log,
         which these consoles show to the last line (loglevel=8); after that, with LogFormat=json."""

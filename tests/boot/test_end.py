@@ -115,6 +115,37 @@ class FileSystems(Case):
                                "detach-hangs", "mount-left", '"event":"detached"')
         self.assertNotIn("end-deadline", text)
 
+    def test_swap_is_turned_off_before_what_it_lies_on(self):
+        text = self.assert_end(self.boot("stack swap signal 15 wait"), POWER_OFF,
+                               '"swaps":1,"loops":2,"mapped":1')
+        for left in ("mount-left", "device-left", "hangs"):
+            self.assertNotIn(left, text)
+
+
+class Deadline(Case):
+    """What hangs keeps nobody: not a driver, not PID 1 itself."""
+
+    def test_a_root_disk_that_answers_no_more_and_its_driver(self):
+        """What was not in memory stays on it; who asks the driver waits for ever, reboot(2) too."""
+        machine = self.boot("drop say waiting until-term unbind-root", service="TimeoutStopSec=1s")
+        machine.wait_for('"msg":"waiting"', qemu.DEADLINE)
+        machine.stall(0)
+        machine.ask("system_powerdown")
+        text = machine.wait_off()
+        for part in ("app.service left processes that did not end", "the machine powers off",
+                     '"event":"end-forced"', "sysrq: Resetting"):
+            self.assertIn(part, text)
+        for part in ("end-deadline", POWER_OFF, RESTART, "Kernel panic"):
+            self.assertNotIn(part, text)
+
+    def test_a_frozen_init_does_not_keep_the_machine(self):
+        # Without a watchdog, which would be faster.
+        machine = self.boot("freeze-init-late signal 39 wait", service="KillMode=process",
+                            modules=qemu.MODULES, bin_dir=CRASH_BIN)
+        text = self.assert_end(machine, RESTART, "and the machine restarts without it")
+        self.assertEqual([e["by"] for e in machine.events("end-deadline")], ["holdfast"])
+        self.assertNotIn('"event":"machine-ends"', text)
+
 
 class PowerButton(Case):
     """How a hypervisor asks for a stop."""

@@ -256,6 +256,12 @@ class OneBoot(Said):
         for controller in ("cpu", "memory", "pids", "io"):
             self.assertIn(controller, self.shown()["/sys/fs/cgroup/cgroup.subtree_control"].split())
 
+    def test_init_waits_for_no_page_of_its_own(self):
+        kilobytes = {key: int(value) for key, value in self.outcomes("init").items()}
+        # But for what the kernel maps into everybody.
+        self.assertGreater(kilobytes["VmLck:"], kilobytes["VmSize:"] - 64, kilobytes)
+        self.assertLess(kilobytes["VmLck:"], 4096)
+
     def test_what_makes_it_one_machine(self):
         for name in ("clock", "random"):
             self.assertEqual(self.protection(name)["level"], "full")
