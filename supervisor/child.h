@@ -111,6 +111,8 @@ bool confine_has_no_new_privileges(const struct child *child);
 /* The filter of who can only have it by CAP_SYS_ADMIN, and of all others. */
 int confine_filter_early(struct child *child);
 int confine_filter(struct child *child);
+/* Of the supervisor itself: gives up what none of its children may come to have. */
+void confine_all_bounding(struct spawner *spawner);
 int confine_bounding(struct child *child);
 int confine_groups(struct child *child);
 int confine_user(struct child *child);

@@ -46,6 +46,42 @@ static bool keeps_gid(const struct child *child)
 	return child->unit->gid == PLAN_NO_ID || child->unit->gid == child->spawner->gid;
 }
 
+/* What some child may come to have. Helpers are root's programs, and limit themselves. */
+static uint64_t bounding_of_all(const struct plan *plan)
+{
+	uint64_t set = 0;
+
+	if (plan_section_count(plan, PLAN_SECRETS) > 0)
+		return UINT64_MAX;
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_EXECS); i++) {
+		if (plan_exec(plan, i)->flags & EXEC_FULL_RIGHTS)
+			return UINT64_MAX;
+	}
+	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
+		const struct plan_unit *unit = plan_unit(plan, i);
+		if (unit->kind != UNIT_SERVICE)
+			continue;
+		if (!(unit->flags & UNIT_BOUNDING) || (unit->flags & UNIT_PERMISSIONS_START_ONLY))
+			return UINT64_MAX;
+		set |= unit->bounding_capabilities;
+	}
+	return set;
+}
+
+/* The kernel makes new credentials for each that is dropped: 40 of them are a tenth of a start. */
+void confine_all_bounding(struct spawner *spawner)
+{
+	uint64_t drop = spawner->bounding & ~bounding_of_all(spawner->plan);
+
+	if (!(spawner->capabilities & BIT(CAP_SETPCAP)))
+		return;
+	for (unsigned long i = 0; i < 64; i++) {
+		if (drop & BIT(i))
+			(void)prctl(PR_CAPBSET_DROP, i, 0, 0, 0);
+	}
+	spawner->bounding = sys_bounding_set();
+}
+
 int confine_bounding(struct child *child)
 {
 	uint64_t drop = child->spawner->bounding & ~child->unit->bounding_capabilities;

@@ -84,6 +84,7 @@ static void read_capabilities(struct spawner *spawner)
 	spawner->capabilities = sets.permitted;
 	spawner->inheritable = sets.inheritable;
 	spawner->bounding = sys_bounding_set();
+	confine_all_bounding(spawner);
 }
 
 static void read_ourselves(struct spawner *spawner)

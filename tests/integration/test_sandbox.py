@@ -30,6 +30,12 @@ def number_of(word):
     return errno.ENOSYS if word in ENOSYS else errno.EPERM
 
 
+def status_of(lines):
+    """The capability sets of a status file."""
+    return {key: int(value, 16) for key, value in
+            (line.split(":") for line in lines) if key.startswith("Cap")}
+
+
 class SandboxCase(instance.Case):
     def on(self, rung, units):
         instance.make_tree(self.dir, harness.BIN, apps=("denied", "enosys", "service"))
@@ -83,6 +89,25 @@ class Strict(SandboxCase):
                     self.assertEqual(int(found["plain"]["CapBnd"], 16), BOUNDING)
                     self.assertEqual(int(found["user"]["CapBnd"], 16), 0)
                     self.assertEqual(int(found["user"]["CapEff"], 16), 0)
+
+    def test_the_supervisor_gives_up_what_no_unit_may_have(self):
+        plain = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/denied\n[X-Holdfast]\nSandbox=strict\n"
+        full = plain.replace("ExecStart=", "User=app\nExecStart=+")
+        with open("/proc/self/status", encoding="ascii") as f:
+            whole = status_of(f)["CapBnd"]
+        for units, left in (({"plain.service": plain}, BOUNDING),
+                            ({"full.service": full, "plain.service": plain}, whole)):
+            with self.subTest(units=sorted(units)):
+                self.wanted = units
+                run = self.on(instance.EVERYTHING, units)
+                told = self.told(run)
+                with open(f"/proc/{run.member('holdfast-supervisor')}/status", encoding="ascii") as f:
+                    own = status_of(f)
+                self.assertEqual((own["CapBnd"], own["CapPrm"]), (left, whole))
+                self.assertEqual(int(told["plain.service"]["CapBnd"], 16), BOUNDING)
+                if "full.service" in units:
+                    self.assertEqual(int(told["full.service"]["CapEff"], 16), whole)
+                self.assertEqual(run.stop(), 0, run.text)
 
     def test_words_lift_what_they_name(self):
         words = {"ptrace": ("ptrace", "process_vm_readv", "pidfd_getfd", "kcmp"),
