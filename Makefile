@@ -25,7 +25,7 @@ B           := build
 
 # ---------------------------------------------------------------- programs and their sources
 
-LIB_CORE    := lib/fd.c lib/io.c lib/str.c lib/path.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/crash.c
+LIB_CORE    := lib/fd.c lib/elf.c lib/io.c lib/str.c lib/path.c lib/clock.c lib/json.c lib/event.c lib/sys.c lib/crash.c
 LIB_FINGER  := lib/fingerprint.c lib/siphash.c lib/unescape.c
 LIB_SHARED  := lib/store.c lib/plan.c lib/board.c lib/journal.c lib/proto.c lib/gateboard.c
 UNITS       := $(wildcard units/*.c)

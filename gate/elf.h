@@ -1,10 +1,14 @@
 #pragma once
 /*
  * What kind of program a file is, as far as the exec gate has to know: whether the kernel will open a
- * loader for it, and whether it is one itself (elf(5)).
+ * loader for it, and whether it is one itself.
+ *
+ * A loader can be executed itself: `ld.so PROGRAM` opens PROGRAM as a mere file, so nobody who watches
+ * executions hears of it. It is known by what it is, not by its name: a shared object that names no
+ * loader of its own. A static program that may lie anywhere (static-pie) is one too, but linkers mark it
+ * (DF_1_PIE, since 2015) and give it no name for others to link with (DT_SONAME).
  */
-#include <stddef.h>
-#include <sys/types.h>
+#include "lib/elf.h"
 
 enum elf_kind {
 	ELF_NONE,    /* a script, or nothing that this machine executes by itself */
@@ -13,10 +17,7 @@ enum elf_kind {
 	ELF_LOADER,  /* such a loader, or another shared object without an own one */
 };
 
-/* Reads size bytes at offset as pread(2) does. */
-typedef ssize_t (*elf_reader)(void *from, void *data, size_t size, off_t offset);
-
 /* Never fails: what has another shape than elf(5) says is ELF_NONE. Reads at most 64 KiB. */
-enum elf_kind elf_inspect(elf_reader reader, void *from);
+enum elf_kind elf_inspect(elf_reader *reader, void *from);
 /* The same of an open file; its offset stays. */
 enum elf_kind elf_inspect_fd(int fd);

@@ -1,7 +1,7 @@
 #pragma once
 /*
  * What a program needs to run, read from its file (elf(5)): how much of it is mapped, which program
- * loads it, and which libraries that will look for. For 64-bit programs of this machine's byte order.
+ * loads it, and which libraries that will look for.
  * The file is believed in nothing: what does not fit in it ends the reading.
  */
 #include <stdint.h>
@@ -17,4 +17,4 @@ struct elf_program {
 };
 
 /* fd (borrowed) by pread(2). 0, -ENOEXEC for what is no such program or is damaged, or -errno. */
-int elf_read(int fd, struct elf_program *ret_program);
+int elf_read_program(int fd, struct elf_program *ret_program);

@@ -1,4 +1,4 @@
-/* TESTS: init/boot/elf.c lib/str.c */
+/* TESTS: init/boot/elf.c lib/elf.c lib/str.c */
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -58,7 +58,7 @@ static int read_bytes(const void *data, size_t size, struct elf_program *ret_pro
 	int fd = memfd_create("sample", MFD_CLOEXEC);
 
 	assert_int_equal(write(fd, data, size), size);
-	int r = elf_read(fd, ret_program);
+	int r = elf_read_program(fd, ret_program);
 	assert_int_equal(close(fd), 0);
 	return r;
 }
@@ -85,7 +85,7 @@ static void a_real_program_is_read(void **state)
 	bool has_libc = false;
 
 	(void)state;
-	assert_int_equal(elf_read(fd, &program), 0);
+	assert_int_equal(elf_read_program(fd, &program), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(close(fd), 0);
 	assert_int_equal(program.interpreter[0], '/');

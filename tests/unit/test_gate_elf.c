@@ -1,4 +1,4 @@
-/* TESTS: gate/elf.c */
+/* TESTS: gate/elf.c lib/elf.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,6 +31,7 @@ static struct image make_image(void)
 
 	memcpy(image.head.e_ident, ELFMAG, SELFMAG);
 	image.head.e_ident[EI_CLASS] = ELFCLASS64;
+	image.head.e_ident[EI_DATA] = ELFDATA2LSB;
 	return image;
 }
 
@@ -39,14 +40,14 @@ struct bytes {
 	size_t size;
 };
 
-static ssize_t read_bytes(void *from, void *data, size_t size, off_t offset)
+static ssize_t read_bytes(void *from, void *data, size_t size, uint64_t offset)
 {
 	const struct bytes *bytes = from;
 
-	if (offset < 0 || (size_t)offset >= bytes->size)
+	if (offset >= bytes->size)
 		return 0;
-	if (size > bytes->size - (size_t)offset)
-		size = bytes->size - (size_t)offset;
+	if (size > bytes->size - offset)
+		size = bytes->size - offset;
 	memcpy(data, (const char *)bytes->data + offset, size);
 	return (ssize_t)size;
 }
@@ -150,6 +151,7 @@ static void test_32_bits(void **state)
 	(void)state;
 	memcpy(image.head.e_ident, ELFMAG, SELFMAG);
 	image.head.e_ident[EI_CLASS] = ELFCLASS32;
+	image.head.e_ident[EI_DATA] = ELFDATA2LSB;
 	assert_int_equal(inspect(&image, sizeof(image)), ELF_STATIC);
 	image.dynamic[1].d_tag = DT_SONAME;
 	assert_int_equal(inspect(&image, sizeof(image)), ELF_LOADER);
