@@ -207,7 +207,7 @@ test: check-build
 	python3 tests/run.py $(TESTS)
 
 check: deps
-	$(MAKE) check-build
+	$(MAKE) -s $(if $(filter -j%,$(MAKEFLAGS)),,-j$$(nproc)) check-build
 	python3 tests/run.py
 
 fuzz: $(FUZZERS:%=$(B)/fuzz/bin/%)

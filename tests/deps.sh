@@ -9,15 +9,15 @@ set -euo pipefail
 packages=(
 	gcc libc6-dev linux-libc-dev musl-tools musl-dev libseccomp-dev
 	libcurl4-openssl-dev libssl-dev libcjson-dev libarchive-dev
-	python3 binutils util-linux squashfs-tools mmdebstrap
+	python3 binutils util-linux squashfs-tools mmdebstrap curl
 )
 [ "${1-}" = run ] || packages+=(erofs-utils cryptsetup-bin mtools fdisk systemd-boot-efi)
 [ "${1-}" = machine ] && packages+=(qemu-system-x86 ovmf)
 case ${1-} in run | image | machine) ;; *) packages+=(
 	libcmocka-dev
 	clang clang-tidy clang-format cppcheck libclang-rt-14-dev
-	curl file iproute2 procps mandoc
-	xz-utils zstd dropbear-bin
+	file iproute2 procps mandoc
+	bzip2 xz-utils zstd dropbear-bin
 	python3-botocore openssl
 	tini dumb-init catatonit s6 nginx-common
 	podman crun runc uidmap busybox-static dhcpcd-base

@@ -15,6 +15,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -145,7 +146,30 @@ def check_filters(log):
     return "filters", (0, 1, 0) if refused else (1, 0, 0), "\n".join(refused), 0
 
 
+def is_hidden():
+    """Whether others than its owner cannot reach this tree: homes have mode 0700, and tests run our programs as uid 1000."""
+    folder = ROOT
+    while folder != "/":
+        if os.stat(folder).st_mode & 0o001 == 0:
+            return True
+        folder = os.path.dirname(folder)
+    return False
+
+
+def run_where_all_can_reach():
+    """This run once more, in a mount namespace in which the tree lies below /tmp as well."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-tree-", dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        tree = f"{folder}/tree"
+        os.mkdir(tree)
+        bind = 'mount --bind "$1" "$2" && shift 2 && exec "$@"'
+        return subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", bind, "sh", ROOT, tree,
+                               sys.executable, f"{tree}/tests/run.py", *sys.argv[1:]], check=False).returncode
+
+
 def main():
+    if is_hidden() and os.geteuid() == 0:
+        return run_where_all_can_reach()
     log = open_kernel_log()
     wanted = sys.argv[1:]
     chosen = {j[0]: j for j in jobs() if not wanted or any(w in j[0] for w in wanted)}

@@ -232,12 +232,21 @@ static int cover_run(struct boot *boot, const struct mountinfo *info)
 	return 0;
 }
 
+/* Whether /run is memory of its own: not a folder of a root that is memory itself. */
+static bool has_run(void)
+{
+	struct stat run, root;
+
+	return tree_is_memory("/run") && stat("/run", &run) == 0 && stat("/", &root) == 0 &&
+	       run.st_dev != root.st_dev;
+}
+
 /* Also on a root that can be written: what lies in /run must not outlive the instance. */
 static int mount_run(struct boot *boot)
 {
 	struct mountinfo info;
 
-	if (!boot->can_mount || tree_is_memory("/run"))
+	if (!boot->can_mount || has_run())
 		return 0;
 	if (mountinfo_read(&info) < 0)
 		return boot_fail(boot, EX_SOFTWARE, "cannot read /proc/self/mountinfo");

@@ -185,6 +185,20 @@ class Good(BootCase):
             self.assertEqual(self.protection(boot, name)[0], "full", name)
         self.assertEqual(self.protection(boot, "root")[1], "read-only, proven")
 
+    def test_a_root_in_memory(self):
+        """As from an initramfs: that /run is on a tmpfs does not mean that it can be written."""
+        self.conf()
+        self.unit("a.service", SERVICE)
+        memory = f"{self.dir}/memory"
+        os.mkdir(memory)
+        subprocess.run(["mount", "-t", "tmpfs", "none", memory], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", memory], check=True)
+        self.root = shutil.copytree(self.root, memory, dirs_exist_ok=True)
+        boot = self.boot()
+        self.assert_booted(boot)
+        self.assertLessEqual({"rw", "nosuid", "nodev", "noexec"}, boot.mount("/run")[0])
+        self.assertEqual(self.protection(boot, "public-files"), ["full", "/run/holdfast", ""])
+
     def test_device_nodes_of_the_image_are_covered(self):
         # debootstrap leaves them, ptmx among them, and no file system for /dev/shm.
         os.mknod(f"{self.root}/dev/null", 0o20666, os.makedev(1, 3))

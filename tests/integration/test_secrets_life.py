@@ -25,7 +25,7 @@ class SecretsLife(instance.Case):
         self.bin = f"{self.dir}/bin"
         os.mkdir(self.bin)
         for name in instance.PROGRAMS:
-            os.link(f"{CRASH_BIN}/{name}", f"{self.bin}/{name}")
+            shutil.copy(f"{CRASH_BIN}/{name}", f"{self.bin}/{name}")
         shutil.copy(f"{harness.APPS}/fakeremote", f"{self.bin}/holdfast-secrets-remote")
 
     def script(self, *lines, name="a"):
