@@ -257,8 +257,39 @@ static void refuse_shells(struct resolving *r, const struct exec_line *line)
 		check_refused(r->units, &line->at, line->path, refusal);
 }
 
+/* A sign that only a shell understands. */
+static bool is_shell_syntax(const char *word)
+{
+	static const char *const signs[] = {"|",  "||",	 "&&",	 "&",	">",	">>", "<",
+					    "2>", "2>>", "2>&1", ">&2", "1>&2", "&>", ">/dev/null"};
+
+	for (size_t i = 0; i < ARRAY_COUNT(signs); i++) {
+		if (strcmp(word, signs[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* No error, as expr(1) has an argument "|", too. What came behind -- a shell has read already. */
+static void warn_of_shell_syntax(struct resolving *r, const struct exec_line *line)
+{
+	if (r->unit->plan.flags & UNIT_IS_MAIN)
+		return;
+	for (size_t i = 1; i < line->words.count; i++) {
+		const char *word = line->words.items[i];
+		if (is_shell_syntax(word)) {
+			report_warning(
+				&r->units->report, &line->at,
+				"%s: no shell reads this line: \"%s\" is passed on as an argument",
+				line->path, word);
+			return;
+		}
+	}
+}
+
 static void resolve_line(struct resolving *r, struct exec_line *line)
 {
+	warn_of_shell_syntax(r, line);
 	expand_words(r, line);
 	if (is_simple_kill(line)) {
 		line->flags |= EXEC_BUILTIN_KILL;

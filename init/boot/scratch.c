@@ -92,6 +92,16 @@ void scratch_explain(struct strbuf *buf, const char *path, uint64_t size_bytes, 
 	strbuf_addf(buf, "mode=%04o", geteuid() == 0 ? mode : 01777U);
 }
 
+/* The declared one, else that of what is there: /tmp is of no use with another. */
+static unsigned mode_wanted(const struct plan_scratch *scratch, const char *path)
+{
+	struct stat st;
+
+	if ((scratch->flags & SCRATCH_OWN_MODE) || stat(path, &st) < 0)
+		return scratch->mode;
+	return st.st_mode & 07777;
+}
+
 static int refuse(struct boot *boot, const struct plan_scratch *scratch, const char *reason)
 {
 	const char *path = plan_string(&boot->plan, scratch->path);
@@ -100,7 +110,7 @@ static int refuse(struct boot *boot, const struct plan_scratch *scratch, const c
 
 	strbuf_init(&buf, text, sizeof(text));
 	strbuf_addf(&buf, "[Scratch] %s: %s; give it one: ", path, reason);
-	scratch_explain(&buf, path, scratch->size_bytes, scratch->mode);
+	scratch_explain(&buf, path, scratch->size_bytes, mode_wanted(scratch, path));
 	return boot_fail(boot, EX_OSERR, "%s", text);
 }
 

@@ -505,6 +505,12 @@ class Scratch(BootCase):
         self.assert_refused(boot, 71, "/scratch", "emptyDir: {medium: Memory, sizeLimit: 3Mi}",
                             "mountPath: /scratch", "--tmpfs /scratch:size=3M,mode=0750")
 
+    def test_the_mode_of_what_is_there_is_printed_where_none_was_declared(self):
+        self.conf("[Scratch]\n/tmp=size=3M")
+        os.chmod(f"{self.root}/tmp", 0o1777)
+        boot = self.boot("--runtime", "--capabilities", PODMAN)
+        self.assert_refused(boot, 71, "--tmpfs /tmp:size=3M,mode=1777")
+
     def test_without_rights_and_folder_it_prints_what_makes_both(self):
         os.rmdir(f"{self.root}/scratch")
         boot = self.boot("--runtime", "--capabilities", PODMAN)

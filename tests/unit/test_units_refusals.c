@@ -109,6 +109,8 @@ static void test_values_that_are_refused(void **state)
 		{"ExecStartPre=--/usr/bin/app", "prefix \"-\" twice", 3, 14, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app %Z", "unknown specifier %Z", 3, 27, DIAG_ERROR},
 		{"ExecStartPre=/usr/bin/app ${NOPE}", "${NOPE} is not set", 3, 14, DIAG_WARNING},
+		{"ExecStartPre=/usr/bin/app > /var/log/app.log 2>&1",
+		 "no shell reads this line: \">\" is passed on", 3, 14, DIAG_WARNING},
 		{"User=nobody2", "no user \"nobody2\"", 3, 6, DIAG_ERROR},
 		{"Group=nogroup2", "no group \"nogroup2\"", 3, 7, DIAG_ERROR},
 		{"DynamicUser=yes", "DynamicUser= cannot be honoured", 3, 13, DIAG_ERROR},
