@@ -125,7 +125,7 @@ static bool is_told(const struct diag_list *list, uint32_t line, const char *tex
 }
 
 /* The row's directive on a line of its own, which is the first; in a unit that is else in order. */
-static const struct diag_list *load(struct tree *tree, const struct row *row, const char *value)
+static const struct diag_list *load(const struct row *row, const char *value)
 {
 	bool is_socket = strcmp(row->section, "Socket") == 0;
 	bool is_service = strcmp(row->section, "Service") == 0;
@@ -135,17 +135,17 @@ static const struct diag_list *load(struct tree *tree, const struct row *row, co
 		       is_socket    ? "ListenStream=/run/x\n"
 		       : is_service ? "ExecStart=/usr/bin/app\n"
 				    : "[Service]\nExecStart=/usr/bin/app\n");
-	tree_unit(tree, "a.service", is_socket ? "[Service]\nExecStart=/usr/bin/app\n" : text);
+	tree_unit(&tree, "a.service", is_socket ? "[Service]\nExecStart=/usr/bin/app\n" : text);
 	if (is_socket)
-		tree_unit(tree, "a.socket", text);
-	tree_units(tree, is_socket ? "a.socket" : "a.service");
-	return tree_load(tree);
+		tree_unit(&tree, "a.socket", text);
+	tree_units(&tree, is_socket ? "a.socket" : "a.service");
+	return tree_load(&tree);
 }
 
-static void check_row(struct tree *tree, const struct row *row)
+static void check_row(const struct row *row)
 {
 	bool is_aloud = row->care == SCHEMA_NOT_HONOURED || row->care == SCHEMA_NOT_ENFORCED;
-	const struct diag_list *list = load(tree, row, "yes");
+	const struct diag_list *list = load(row, "yes");
 	bool is_known = !is_told(list, 2, "unknown") && !is_told(list, 2, "does not belong");
 
 	if (!is_known || is_aloud != (is_told(list, 2, "known, but not honoured") ||
@@ -156,20 +156,16 @@ static void check_row(struct tree *tree, const struct row *row)
 	if (row->care == SCHEMA_HARMLESS)
 		assert_false(is_told(list, 2, ""));
 	if (is_aloud)
-		assert_false(is_told(load(tree, row, "no"), 2, ""));
+		assert_false(is_told(load(row, "no"), 2, ""));
 }
 
 static void a_unit_hears_what_the_table_says(void **state)
 {
-	struct tree tree;
-
 	(void)state;
-	tree_make(&tree);
 	for (size_t i = 0; i < n_rows; i++) {
 		if (!strchr(rows[i].section, ','))
-			check_row(&tree, &rows[i]);
+			check_row(&rows[i]);
 	}
-	tree_remove(&tree);
 }
 
 int main(void)
@@ -177,7 +173,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_document_is_the_table),
 		cmocka_unit_test(each_is_said_once),
-		cmocka_unit_test(a_unit_hears_what_the_table_says),
+		TREE_TEST(a_unit_hears_what_the_table_says, tree_set_up),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, NULL);

@@ -9,8 +9,6 @@
 #include "lib/cleanup.h"
 #include "tests/unit/units_tree.h"
 
-static struct tree tree;
-
 static void configure(const char *identity)
 {
 	char text[1024];
@@ -28,13 +26,6 @@ static int set_up(void **state)
 	tree_unit(&tree, "web.service",
 		  "[Service]\nExecStart=/usr/bin/app\n[X-Holdfast]\nSecret=DB ssm:/a/${STAGE}/db\n"
 		  "SecretFile=key file:/secrets/${STAGE}/key\n");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
 	return 0;
 }
 
@@ -156,19 +147,16 @@ static void test_refusals(void **state)
 	(void)tree_diag(&tree, "a-b=: expected the name of a variable");
 }
 
+#define TEST(name) TREE_TEST(name, set_up)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_a_word_of_the_kernels_command_line, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_what_nobody_says_is_an_error, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(
-			test_a_unit_asks_the_metadata_service_for_what_is_needed, set_up,
-			tear_down),
-		cmocka_unit_test_setup_teardown(
-			test_a_container_asks_only_for_what_it_was_not_given, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+		TEST(test_a_word_of_the_kernels_command_line),
+		TEST(test_what_nobody_says_is_an_error),
+		TEST(test_a_unit_asks_the_metadata_service_for_what_is_needed),
+		TEST(test_a_container_asks_only_for_what_it_was_not_given),
+		TEST(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

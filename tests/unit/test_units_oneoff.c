@@ -13,7 +13,6 @@
 #include "lib/cleanup.h"
 #include "tests/unit/units_tree.h"
 
-static struct tree tree;
 static char program[16], option[] = "--migrate";
 static char *argv[] = {program, option, NULL};
 static struct units_command command;
@@ -28,13 +27,6 @@ static int set_up(void **state)
 	for (int i = 0; i < 256; i++)
 		command.remap[i] = (uint8_t)i;
 	tree.request.command = &command;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
 	return 0;
 }
 
@@ -195,17 +187,16 @@ static void test_refusals(void **state)
 	}
 }
 
+#define TEST(name) TREE_TEST(name, set_up)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_the_surroundings_are_the_services, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_the_life_is_the_commands, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_the_command_is_found_as_the_service_finds_it,
-						set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_the_rest_of_the_configuration, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(test_refusals, set_up, tear_down),
+		TEST(test_the_surroundings_are_the_services),
+		TEST(test_the_life_is_the_commands),
+		TEST(test_the_command_is_found_as_the_service_finds_it),
+		TEST(test_the_rest_of_the_configuration),
+		TEST(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,22 +14,6 @@
 #include "lib/cleanup.h"
 #include "tests/unit/units_tree.h"
 
-static struct tree tree;
-
-static int set_up(void **state)
-{
-	(void)state;
-	tree_make(&tree);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
-	return 0;
-}
-
 /* ---------------------------------------------------------------- one service, all of it */
 
 static void write_full_service(void)
@@ -666,7 +650,7 @@ static void test_references_are_filled_in(void **state)
 			    "file:/etc/passwd");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) TREE_TEST(name, tree_set_up)
 
 int main(void)
 {

@@ -22,20 +22,11 @@
 	"\x7f" \
 	"ELF, or so it begins"
 
-static struct tree tree;
-
 static int set_up(void **state)
 {
 	(void)state;
 	tree_make(&tree);
 	tree_units(&tree, "x.service");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
 	return 0;
 }
 
@@ -377,7 +368,7 @@ static void test_one_list_for_all(void **state)
 	assert_int_equal(plan_section_count(&tree.public_plan, PLAN_RULES), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) TREE_TEST(name, set_up)
 
 int main(void)
 {

@@ -26,8 +26,6 @@
 	(CALLS_ALL & ~(CALLS(CALLS_PTRACE) | CALLS(CALLS_MEMFD) | CALLS(CALLS_FEXECVE) | \
 		       CALLS(CALLS_IO_URING) | CALLS(CALLS_FOREIGN)))
 
-static struct tree tree;
-
 /* Root in a container as runtimes start one. */
 static const uint64_t container_capabilities =
 	CAPABILITY(CAP_CHOWN) | CAPABILITY(CAP_DAC_OVERRIDE) | CAPABILITY(CAP_FOWNER) |
@@ -42,13 +40,6 @@ static int set_up(void **state)
 	tree.rights = (struct units_facts){.capabilities = container_capabilities,
 					   .bounding = container_capabilities,
 					   .has_filters = true};
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
 	return 0;
 }
 
@@ -282,7 +273,7 @@ static void test_a_one_off_has_its_services(void **state)
 	assert_false(unit->flags & UNIT_NO_NEW_PRIVILEGES);
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+#define TEST(name) TREE_TEST(name, set_up)
 
 int main(void)
 {

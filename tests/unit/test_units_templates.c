@@ -12,20 +12,11 @@
 #include "lib/template.h"
 #include "tests/unit/units_tree.h"
 
-static struct tree tree;
-
 static int set_up(void **state)
 {
 	(void)state;
 	tree_make(&tree);
 	tree_units(&tree, "web.service");
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	tree_remove(&tree);
 	return 0;
 }
 
@@ -167,15 +158,14 @@ static void test_a_template_that_is_not_there(void **state)
 	(void)tree_diag(&tree, "/etc/none.ini cannot be read");
 }
 
+#define TEST(name) TREE_TEST(name, set_up)
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_lines_become_records, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_the_later_line_holds, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_mistakes_in_the_file, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_mistakes_in_the_unit, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(test_a_template_that_is_not_there, set_up,
-						tear_down),
+		TEST(test_lines_become_records),	 TEST(test_the_later_line_holds),
+		TEST(test_mistakes_in_the_file),	 TEST(test_mistakes_in_the_unit),
+		TEST(test_a_template_that_is_not_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

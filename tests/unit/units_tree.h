@@ -224,3 +224,23 @@ static inline const char *tree_argument(const struct plan *plan, const struct pl
 	assert_true(i < exec->argv.count);
 	return plan_string(plan, plan_list_get(plan, exec->argv, i));
 }
+
+/* The tree of the test that runs. */
+static struct tree tree;
+
+static inline int tree_set_up(void **state)
+{
+	(void)state;
+	tree_make(&tree);
+	return 0;
+}
+
+static inline int tree_tear_down(void **state)
+{
+	(void)state;
+	tree_remove(&tree);
+	return 0;
+}
+
+/* A test that begins as set_up does, and ends without its tree. */
+#define TREE_TEST(test, set_up) cmocka_unit_test_setup_teardown(test, set_up, tree_tear_down)
