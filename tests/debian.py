@@ -20,8 +20,6 @@ TREE = f"{BUILD}/root"
 SUITE = "bookworm"
 UNITS = "/usr/lib/systemd/system"
 INSIDE = f"{harness.ROOT}/tests/inside.py"
-PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 WANTED = ("base-files base-passwd bash coreutils dash dpkg perl sed nginx redis-server php8.2-fpm "
           "haproxy prometheus-node-exporter memcached mosquitto chrony postgresql-15 "
           "postgresql-common dbus cron nodejs").split()
@@ -195,7 +193,7 @@ def _make():
         os.chmod(f"{TREE}{path}", mode)
     os.rmdir(f"{TREE}/var/run")
     os.symlink("/run", f"{TREE}/var/run")
-    for program in PROGRAMS:
+    for program in harness.PROGRAMS:
         _write(f"{TREE}/usr/lib/holdfast/{program}", "")
     _write(f"{TREE}/etc/holdfast/holdfast.conf", "")
     _inside("/usr/bin/pg_createcluster", "15", "main")

@@ -21,6 +21,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.environ.get("HOLDFAST_BIN", f"{ROOT}/build/release/bin")
 ASAN_BIN = f"{ROOT}/build/asan/bin"
 APPS = f"{ROOT}/build/release/apps"
+# What an image has of holdfast, but for what asks for remote secrets.
+PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
+            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 HOLDFAST = f"{BIN}/holdfast"
 DEADLINE = float(os.environ.get("DEADLINE", "20"))
 

@@ -15,8 +15,6 @@ sys.path.insert(0, f"{harness.ROOT}/images")
 import namespace as ns
 
 SERVICE = f"{harness.APPS}/service"
-PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 FOLDERS = ("proc", "sys", "dev", "run", "tmp", "scratch", "etc/holdfast/units", "var/lib", "var/log",
            "var/cache", "usr/lib/holdfast", "usr/bin")
 HEALTH_PORT = 9180  # on a rung, whose loopback is its own
@@ -46,7 +44,7 @@ def make_tree(folder, bin_dir, apps=("service", "selfie", "enosys")):
     root = f"{folder}/root"
     for name in FOLDERS:
         os.makedirs(f"{root}/{name}", exist_ok=True)
-    for source, names, folder in ((bin_dir, PROGRAMS, f"{root}/usr/lib/holdfast"),
+    for source, names, folder in ((bin_dir, harness.PROGRAMS, f"{root}/usr/lib/holdfast"),
                                   (harness.APPS, apps, f"{root}/usr/bin")):
         for name in names:
             if not os.path.exists(f"{folder}/{name}"):

@@ -29,7 +29,7 @@ class Machine(harness.Process):
             f.write(f"[Holdfast]\nUnits={' '.join(wanted)}\n{conf}")
         argv = [sys.executable, debian.INSIDE, "--over", debian.tree(), "--cgroup",
                 "--bind", f"{folder}/holdfast.conf:/etc/holdfast/holdfast.conf", *options]
-        for program in debian.PROGRAMS:
+        for program in harness.PROGRAMS:
             argv += ["--bind", f"{harness.BIN}/{program}:/usr/lib/holdfast/{program}"]
         super().__init__([*argv, root, "--", "/usr/lib/holdfast/holdfast"],
                          env={"PATH": "/usr/sbin:/usr/bin"})

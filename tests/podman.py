@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import unittest
 
 import harness
 
@@ -28,6 +29,35 @@ events_logger = "none"
 lock_type = "file"
 runtime = "crun"
 """
+
+
+def of_module():
+    """For setUpModule: a Podman that is closed behind the module's tests, which need root."""
+    if not harness.is_root():
+        raise unittest.SkipTest("podman has its own storage and mounts only as root")
+    machine = Podman()
+    unittest.addModuleCleanup(machine.close)
+    return machine
+
+
+def copy_image(context):
+    """images/container as users copy it, with our programs, and an empty root/usr/bin: the folder."""
+    shutil.copytree(f"{harness.ROOT}/images/container", context)
+    os.makedirs(f"{context}/root/usr/bin")
+    os.mkdir(f"{context}/holdfast")
+    for name in harness.PROGRAMS:
+        shutil.copy(f"{harness.BIN}/{name}", f"{context}/holdfast/{name}")
+    return context
+
+
+def write_configuration(folder, units, conf, wanted=None):
+    """What /etc/holdfast holds. units: {file name: text}; conf stands behind Units=."""
+    os.makedirs(f"{folder}/units", exist_ok=True)
+    for name, text in units.items():
+        with open(f"{folder}/units/{name}", "w", encoding="utf-8") as f:
+            f.write(text)
+    with open(f"{folder}/holdfast.conf", "w", encoding="utf-8") as f:
+        f.write(f"[Holdfast]\nUnits={' '.join(wanted or sorted(units))}\n{conf}")
 
 
 class Podman:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
@@ -22,8 +21,6 @@ from servers.pki import Authority
 
 ns = podman.ns
 
-PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl", "holdfast-refuse")
 APPS = ("service", "selfie", "sigecho")
 CTL = "/usr/lib/holdfast/holdfastctl"
 ROOT = ("--read-only",)
@@ -40,16 +37,8 @@ _podman = None
 def setUpModule():
     """One storage, with one image: the folder that users copy, and the tests' applications in it."""
     global _podman
-    if not harness.is_root():
-        raise unittest.SkipTest("podman has its own storage and mounts only as root")
-    _podman = podman.Podman()
-    unittest.addModuleCleanup(_podman.close)
-    context = f"{_podman.dir}/image"
-    shutil.copytree(f"{harness.ROOT}/images/container", context)
-    os.makedirs(f"{context}/root/usr/bin")
-    os.mkdir(f"{context}/holdfast")
-    for name in PROGRAMS:
-        shutil.copy(f"{harness.BIN}/{name}", f"{context}/holdfast/{name}")
+    _podman = podman.of_module()
+    context = podman.copy_image(f"{_podman.dir}/image")
     for name in APPS:
         shutil.copy(f"{harness.APPS}/{name}", f"{context}/root/usr/bin/{name}")
     shutil.copy(f"{harness.APPS}/service", f"{context}/root/usr/bin/app")
@@ -65,13 +54,7 @@ class ContainerCase(harness.Case):
     def configured(self, units, conf="", wanted=None, options=ROOT, command=()):
         """A container with this configuration in the place of the image's."""
         folder = os.path.join(self.dir, f"etc{_podman.n_containers}")
-        os.makedirs(f"{folder}/units")
-        for name, text in units.items():
-            with open(f"{folder}/units/{name}", "w", encoding="utf-8") as f:
-                f.write(text)
-        with open(f"{folder}/holdfast.conf", "w", encoding="utf-8") as f:
-            f.write(f"[Holdfast]\nUnits={' '.join(wanted or sorted(units))}\n"
-                    f"[Health]\nListen=:9180\n{conf}")
+        podman.write_configuration(folder, units, f"[Health]\nListen=:9180\n{conf}", wanted)
         return self.run_container(*command, options=(*options, "--volume",
                                                      f"{folder}:/etc/holdfast:ro"))
 

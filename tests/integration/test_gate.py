@@ -9,14 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
 import podman
 
-PROGRAMS = ("holdfast", "holdfast-boot", "holdfast-supervisor", "holdfast-log", "holdfast-health",
-            "holdfast-gate", "holdfast-secrets", "holdfastctl")
 CTL = "/usr/lib/holdfast/holdfastctl"
 LOADER = "/lib64/ld-linux-x86-64.so.2"
 IMAGE = "holdfast-gate-test"
@@ -40,16 +37,8 @@ def copy_with_libraries(program, root):
 def setUpModule():
     """An image that has what no image should: a shell, a loader, and dash to load."""
     global _podman
-    if not harness.is_root():
-        raise unittest.SkipTest("podman has its own storage and mounts only as root")
-    _podman = podman.Podman()
-    unittest.addModuleCleanup(_podman.close)
-    context = f"{_podman.dir}/image"
-    shutil.copytree(f"{harness.ROOT}/images/container", context)
-    os.makedirs(f"{context}/root/usr/bin")
-    os.mkdir(f"{context}/holdfast")
-    for name in PROGRAMS:
-        shutil.copy(f"{harness.BIN}/{name}", f"{context}/holdfast/{name}")
+    _podman = podman.of_module()
+    context = podman.copy_image(f"{_podman.dir}/image")
     shutil.copy("/bin/busybox", f"{context}/root/usr/bin/busybox")
     os.mkdir(f"{context}/root/usr/own")
     for name in ("sh", "sleep", "setsid"):
@@ -63,13 +52,8 @@ class GateCase(harness.Case):
 
     def instance(self, units=None, conf="", options=()):
         folder = os.path.join(self.dir, f"etc{_podman.n_containers}")
-        os.makedirs(f"{folder}/units")
-        units = units or {"quiet.service": QUIET}
-        for name, text in units.items():
-            with open(f"{folder}/units/{name}", "w", encoding="utf-8") as f:
-                f.write(text)
-        with open(f"{folder}/holdfast.conf", "w", encoding="utf-8") as f:
-            f.write(f"[Holdfast]\nUnits={' '.join(sorted(units))}\n{conf}\n[Health]\nListen=:9180\n")
+        podman.write_configuration(folder, units or {"quiet.service": QUIET},
+                                   f"{conf}\n[Health]\nListen=:9180\n")
         container = _podman.run(IMAGE, options=(*self.options, *options, "--volume",
                                                 f"{folder}:/etc/holdfast:ro"))
         self.addCleanup(container.remove)

@@ -145,7 +145,7 @@ class Identity(instance.Case):
     def test_without_the_program(self):
         folder = f"{self.dir}/bin"
         os.mkdir(folder)
-        for name in instance.PROGRAMS:
+        for name in harness.PROGRAMS:
             if name != "holdfast-secrets-remote":
                 subprocess.run(["cp", f"{harness.BIN}/{name}", folder], check=True)
         whole = self.start_one("STAGE=imds:tags/instance/STAGE", "${STAGE}/web", bin_dir=folder)

@@ -5,7 +5,6 @@ import errno
 import json
 import os
 import sys
-import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
@@ -27,16 +26,12 @@ _podman = None
 
 def setUpModule():
     global _podman
-    if not harness.is_root():
-        raise unittest.SkipTest("podman needs root")
-    _podman = podman.Podman()
-    unittest.addModuleCleanup(_podman.close)
+    _podman = podman.of_module()
     context = f"{_podman.dir}/image"
     root = instance.make_tree(context, harness.BIN, apps=("denied",))
-    with open(f"{root}/etc/holdfast/units/x.service", "w", encoding="utf-8") as f:
-        f.write("[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/denied\n")
-    with open(f"{root}/etc/holdfast/holdfast.conf", "w", encoding="utf-8") as f:
-        f.write("[Holdfast]\nUnits=x.service\n[Health]\nListen=\n")
+    podman.write_configuration(f"{root}/etc/holdfast", {
+        "x.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/denied\n",
+    }, "[Health]\nListen=\n")
     with open(f"{context}/Dockerfile", "w", encoding="utf-8") as f:
         f.write("FROM scratch\nCOPY root/ /\nENTRYPOINT [\"/usr/lib/holdfast/holdfast\"]\n")
     _podman.build(IMAGE, context)

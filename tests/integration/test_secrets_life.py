@@ -24,7 +24,7 @@ class SecretsLife(instance.Case):
         super().setUp()
         self.bin = f"{self.dir}/bin"
         os.mkdir(self.bin)
-        for name in instance.PROGRAMS:
+        for name in harness.PROGRAMS:
             shutil.copy(f"{CRASH_BIN}/{name}", f"{self.bin}/{name}")
         shutil.copy(f"{harness.APPS}/fakeremote", f"{self.bin}/holdfast-secrets-remote")
 
