@@ -63,7 +63,7 @@ holdfastctl_SRCS          := $(wildcard ctl/*.c) $(LIB_LOCK) lib/proc.c lib/prot
 holdfast-check_SRCS       := tools/check.c tools/image.c tools/unpack.c tools/oci.c tools/lint.c \
                              tools/lint_files.c tools/lint_secrets.c lib/reference.c lib/resolvconf.c lib/signals.c \
                              lib/template.c lib/trust.c lib/walk.c $(UNITS) $(LIB_CORE) $(LIB_SHARED)
-holdfast-explain_SRCS     := tools/explain.c tools/refusals.c tools/evidence.c $(LIB_CORE)
+holdfast-explain_SRCS     := tools/explain.c tools/failures.c tools/refusals.c tools/evidence.c $(LIB_CORE)
 # Run by dhcpcd for each thing that it hears (units/dist/dhcpcd.service).
 holdfast-lease_SRCS       := $(wildcard network/*.c) lib/resolvconf.c $(LIB_LOCK) $(LIB_CORE)
 # In PID 1's room, under the names of shells.

@@ -19,6 +19,7 @@
 #include "lib/cleanup.h"
 #include "lib/str.h"
 #include "tools/evidence.h"
+#include "tools/failures.h"
 #include "tools/refusals.h"
 
 #define EXPLAINED  0
@@ -53,6 +54,7 @@ static const char *signal_name(int64_t number)
 static void say_tail(const struct evidence_unit *unit)
 {
 	const struct evidence_line *line;
+	bool is_read_only = false;
 
 	if (unit->n_lines == 0)
 		return;
@@ -63,7 +65,11 @@ static void say_tail(const struct evidence_unit *unit)
 		printf(" ");
 		say(line->text);
 		printf("\n");
+		is_read_only |= strstr(line->text, "Read-only file system") != NULL;
 	}
+	if (is_read_only)
+		printf("  Nothing can be written here but what is declared: [Scratch] in holdfast.conf, "
+		       "or StateDirectory= and its like in the unit.\n");
 }
 
 /* ---------------------------------------------------------------- a unit's own failure */
@@ -203,7 +209,6 @@ static void say_watchdog(const struct story *story, const struct evidence_unit *
 
 static void say_start_limit(const struct story *story, const struct evidence_unit *unit)
 {
-	(void)story;
 	printf("%s was restarted too often (%" PRId64
 	       " times) and given up: StartLimitBurst= within "
 	       "StartLimitIntervalSec= was reached.\n",
@@ -212,6 +217,8 @@ static void say_start_limit(const struct story *story, const struct evidence_uni
 		printf("  Its last run exited with status %" PRId64 ".\n", unit->exit_status);
 	else if (unit->has_exited)
 		printf("  Its last run was killed by SIG%s.\n", signal_name(unit->exit_status));
+	else
+		(void)failures_say_secrets(story->evidence, unit->name);
 }
 
 static void say_protocol(const struct story *story, const struct evidence_unit *unit)
@@ -264,29 +271,8 @@ static void say_dependency(const struct story *story, const struct evidence_unit
 
 static void say_secrets(const struct story *story, const struct evidence_unit *unit)
 {
-	static const struct {
-		const char *event, *sentence;
-	} kinds[] = {
-		{"secret-not-found", "was not found"},
-		{"secret-denied", "may not be read"},
-		{"secret-malformed", "is not what it must be"},
-		{"secret-failed", "could not be read"},
-	};
-
 	printf("%s was not started: its secrets could not be had.\n", unit->name);
-	for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-		const struct evidence_event *event =
-			evidence_last_event(story->evidence, kinds[i].event, unit->name);
-		if (!event)
-			continue;
-		printf("  The secret ");
-		say(event->subject);
-		printf(" (");
-		say(event->reference);
-		printf(") %s: ", kinds[i].sentence);
-		say(event->message);
-		printf("\n");
-	}
+	(void)failures_say_secrets(story->evidence, unit->name);
 }
 
 static const struct {
@@ -543,6 +529,8 @@ static int explain(const struct evidence *evidence)
 	say_units(&story);
 	say_killed(&story);
 	story.n_told += refusals_say(evidence);
+	if (story.n_told == 0)
+		story.n_told += failures_say_errors(evidence);
 	if (story.n_told == 0)
 		printf("Nothing went wrong that is written here.\n");
 	say_end(&story);

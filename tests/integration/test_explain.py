@@ -102,6 +102,25 @@ class Explain(harness.Case):
                 kind, "why it is", unit="web.service", name="DB", reference="file:/run/db")))
             self.assertIn(f"The secret DB (file:/run/db) {says}: why it is", text)
 
+    def test_a_unit_that_never_ran_for_its_secrets_is_not_only_restarted_too_often(self):
+        """As holdfast-secrets words it."""
+        text = self.explain(dump(unit(result="start-limit-hit", restarts=5), event(
+            "secret-malformed", "secret DB (vault:a/b#c): nothing says where Vault is", unit="web.service",
+            name="DB", reference="vault:a/b#c")))
+        self.assertIn("restarted too often (5 times)", text)
+        self.assertIn("  The secret DB (vault:a/b#c) is not what it must be: nothing says where Vault is\n", text)
+
+    def test_errors_that_ended_nothing_are_told(self):
+        """A unit whose secrets are tried again and again is starting, and no failure."""
+        again = event("secret-unreachable", "secret DB (vault:a/b#c): no route", unit="web.service")
+        text = self.explain(dump(unit(result="success", state="fetching"), again, event("x", "fine", level="info"), again))
+        self.assertEqual(text, "Nothing has ended, but these errors stand there:\n"
+                               "  2026-01-02T03:04:00.000000Z web.service: secret DB (vault:a/b#c): no route\n")
+
+    def test_what_may_be_written_is_said_to_who_tried(self):
+        text = self.explain(dump(exited(1), log("web.service", "cannot open /var/log/x: Read-only file system")))
+        self.assertIn("  Nothing can be written here but what is declared: [Scratch]", text)
+
     def test_memory_is_named_where_the_kernel_counted_it(self):
         limit = {"type": "cgroup", "of": "web.service", "path": "/x", "memory.events": {"oom_kill": 1}}
         self.assertIn("Its cgroup counts an oom_kill", self.explain(dump(killed(9), limit)))

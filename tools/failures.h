@@ -1,0 +1,11 @@
+#pragma once
+/*
+ * What holdfast-explain tells by the errors that holdfast noted: which secrets a unit did not get,
+ * and what went wrong without an end to show for it.
+ */
+#include "tools/evidence.h"
+
+/* The last of each kind of failure of a secret of that unit; how many. */
+int failures_say_secrets(const struct evidence *evidence, const char *unit);
+/* For an account that found no other cause: the errors, each once. How many. */
+int failures_say_errors(const struct evidence *evidence);
