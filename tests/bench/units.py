@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 """1000 idle services: start to the last main(), memory, wake-ups when idle, stop, processor time.
 
-Contenders run in turns, so that what disturbs the machine disturbs all alike, each in PID and mount
-namespaces of its own. Figures are medians over the rounds, and ratios to a bare vfork+exec loop;
+Contenders run in turns, so that what disturbs the machine disturbs all alike, each in namespaces of
+its own with the tree of an image as their root (s6 in the machine's, as it needs its libraries). Figures are medians over the rounds, and ratios to a bare vfork+exec loop;
 beside it stands the same loop with two pipes for each service, the least for whoever captures what
 they write. Processor time is user and system of everything, the services and their exec included;
 below it stands what holdfast's own processes had used when all was quiet, and what an image grows by.
 
     tests/bench/units.py [COUNT [ROUNDS]]
 """
-import contextlib
 import os
 import shutil
 import signal
@@ -22,12 +21,11 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import harness
+import inside
+import instance
 
-TALLY = f"{harness.APPS}/tally"
-HERD = f"{harness.APPS}/herd"
-NAMESPACES = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--mount",
-              "--propagation", "private", "sh", "-c",
-              'mount -t tmpfs -o mode=755 run /run && exec "$0" "$@"']
+TALLY, HERD = "/usr/bin/tally", "/usr/bin/herd"
+COUNTED = "/srv/tally"  # the file that they count in, as they see it
 
 
 def pss_kb(pid):
@@ -66,46 +64,43 @@ def image_bytes():
 def wait_for_end(child):
     """What it and all that it waited for have used."""
     def ended():
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
+        pid, _, usage = os.wait4(child, os.WNOHANG)
         return usage if pid else None
     return harness.wait_until(ended, "the end", 120)
 
 
-def bare(_folder, tally, count):
-    return [HERD, str(count), TALLY, tally]
+def bare(_folder, count):
+    return [HERD, str(count), TALLY, COUNTED]
 
 
-def piped(_folder, tally, count):
-    return [HERD, "-p", str(count), TALLY, tally]
+def piped(_folder, count):
+    return [HERD, "-p", str(count), TALLY, COUNTED]
 
 
-def make_holdfast(folder, tally, count, keys):
-    units = f"{folder}/units"
-    os.mkdir(units)
+def make_holdfast(folder, count, keys):
+    etc = f"{folder}/root/etc/holdfast"
+    os.makedirs(f"{etc}/units", exist_ok=True)
     for i in range(count):
-        with open(f"{units}/idle{i}.service", "w", encoding="ascii") as f:
-            f.write(f"[Service]\nExecStart={TALLY} {tally}\nReadWritePaths={tally}\n[X-Holdfast]\n{keys}\n")
+        with open(f"{etc}/units/idle{i}.service", "w", encoding="ascii") as f:
+            f.write(f"[Service]\nExecStart={TALLY} {COUNTED}\nReadWritePaths={COUNTED}\n[X-Holdfast]\n{keys}\n")
     names = " ".join(f"idle{i}.service" for i in range(count))
-    with open(f"{folder}/holdfast.conf", "w", encoding="ascii") as f:
-        f.write(f"[Holdfast]\nUnits={names}\nReadOnlyRoot=warn\n"
-                f"[Health]\nListen=127.0.0.1:{harness.free_port()}\n")
-    return [harness.HOLDFAST, "--conf", f"{folder}/holdfast.conf", "--units", units]
+    with open(f"{etc}/holdfast.conf", "w", encoding="ascii") as f:
+        f.write(f"[Holdfast]\nUnits={names}\n[Health]\nListen=127.0.0.1:{instance.HEALTH_PORT}\n")
+    return ["/usr/lib/holdfast/holdfast"]
 
 
-def holdfast(folder, tally, count):
-    return make_holdfast(folder, tally, count, "Sandbox=strict")
+def holdfast(folder, count):
+    return make_holdfast(folder, count, "Sandbox=strict")
 
 
-def holdfast_without_sandbox(folder, tally, count):
-    return make_holdfast(folder, tally, count, "Sandbox=none")
+def holdfast_without_sandbox(folder, count):
+    return make_holdfast(folder, count, "Sandbox=none")
 
 
-def s6(folder, _tally, count):
+def s6(folder, count):
     for i in range(count):
         os.makedirs(f"{folder}/s6/idle{i}")
-        os.symlink(TALLY, f"{folder}/s6/idle{i}/run")
+        os.symlink(f"{harness.APPS}/tally", f"{folder}/s6/idle{i}/run")
     return ["s6-svscan", "-c", str(count + 10), f"{folder}/s6"]
 
 
@@ -113,25 +108,48 @@ CONTENDERS = {"bare vfork+exec loop": bare, "the same with pipes": piped, "holdf
               "without its sandbox": holdfast_without_sandbox, "s6": s6}
 
 
+def launch_in_tree(folder, command):
+    """As process 1 of the tree; the pid of its parent, which is a fork of ours and costs next to nothing."""
+    pid = os.fork()
+    if pid:
+        return pid
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in range(3):
+        os.dup2(null, number)
+    os.environ["TALLY"] = COUNTED
+    sys.argv = ["inside", "--runtime", "--tmpfs", "/run:mode=0755", "--bind", f"{folder}/tally:{COUNTED}",
+                f"{folder}/root", "--", TALLY, "-s", COUNTED, *command]
+    try:
+        os._exit(inside.main())
+    finally:
+        os._exit(1)
+
+
+def launch_here(folder, command):
+    return subprocess.Popen(
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", f"{harness.APPS}/tally", "-s",
+         f"{folder}/tally", *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL, env={**os.environ, "TALLY": f"{folder}/tally"}).pid
+
+
 def measure(make, count):
     folder = tempfile.mkdtemp(prefix="holdfast-bench-")
+    child = None
     try:
-        tally = f"{folder}/tally"
-        with open(tally, "wb") as f:
+        with open(f"{folder}/tally", "wb") as f:
             f.write(bytes(24))
-        command = make(folder, tally, count)
-        child = subprocess.Popen(
-            [*NAMESPACES, TALLY, "-s", tally, *command], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "TALLY": tally})
+        instance.make_tree(folder, harness.BIN, apps=("tally", "herd"))
+        os.mkdir(f"{folder}/root/srv")
+        child = (launch_here if make is s6 else launch_in_tree)(folder, make(folder, count))
 
         def read():
-            with open(tally, "rb") as f:
+            with open(f"{folder}/tally", "rb") as f:
                 return struct.unpack("QQQ", f.read(24))
-        harness.wait_until(lambda: read()[1] >= count, f"{make.__name__}: {count} starts", 120)
+        harness.wait_until(lambda: read()[1] >= count, f"{make.__name__}: {count} starts", 60)
         stamp, _, latest = read()
-        init = harness.children(child.pid)[0]
+        init = harness.children(child)[0]
         own = [pid for pid in [init, *harness.descendants(init)]
-               if os.readlink(f"/proc/{pid}/exe") != TALLY]
+               if os.path.basename(os.readlink(f"/proc/{pid}/exe")) != "tally"]
         time.sleep(1.5)  # a benchmark may wait: it measures that nothing happens
         before = {pid: switches(pid) for pid in own}
         time.sleep(2)
@@ -144,12 +162,14 @@ def measure(make, count):
         start = time.monotonic()
         os.kill(init, signal.SIGTERM)
         usage = wait_for_end(child)
+        child = None
         stop = (time.monotonic() - start) * 1000
         processor = (usage.ru_utime + usage.ru_stime) * 1000
         return ((latest - stamp) / 1000, memory, wakeups / 2, stop, processor), used
     finally:
-        with contextlib.suppress(UnboundLocalError, ProcessLookupError):
-            child.kill()
+        if child:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
         shutil.rmtree(folder, ignore_errors=True)
 
 
