@@ -246,6 +246,8 @@ static bool is_still_young(struct detect *detect, struct look *look, struct dete
 	struct judge_result result;
 	enum judge_verdict verdict = judge_process(&detect->judge, young->pid, &result);
 
+	if (verdict == JUDGE_OURS)
+		return false;
 	/* Somebody else may have its pid by now: that one is found as a new one. */
 	if (result.stat.start_ticks != young->start_ticks) {
 		detect->n_vanished += young->is_orphan;

@@ -234,7 +234,7 @@ static int climb(const struct judge *judge, int32_t pid, struct proc_stat *self,
 	int32_t at = pid;
 
 	for (int depth = 0; depth < CHAIN_MAX; depth++) {
-		*ret_is_known = at == 1 || is_known(judge, at);
+		*ret_is_known = at == 1 || (at != pid && is_known(judge, at));
 		int r = proc_read_stat(judge->proc_fd, at, top);
 		if (r < 0)
 			return at == pid ? r : -EAGAIN;
@@ -266,12 +266,17 @@ static enum judge_verdict decide(const struct judge *judge, struct judge_result 
 enum judge_verdict judge_process(const struct judge *judge, int32_t pid,
 				 struct judge_result *ret_result)
 {
-	struct judge_result result = {0};
+	struct judge_result result = {.stat.pid = pid};
 	enum judge_verdict verdict = JUDGE_YOUNG;
 	struct proc_stat top;
 	bool is_below_known;
 	int r = -EAGAIN;
 
+	/* The rule, and so without a look into /proc, which would tell nothing that matters. */
+	if (is_known(judge, pid)) {
+		*ret_result = result;
+		return JUDGE_OURS;
+	}
 	for (int tries = 0; r == -EAGAIN && tries < TRIES_MAX; tries++)
 		r = climb(judge, pid, &result.stat, &top, &is_below_known);
 	if (r == 0)

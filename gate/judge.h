@@ -69,7 +69,7 @@ struct judge_status {
 };
 
 struct judge_result {
-	struct proc_stat stat; /* its own */
+	struct proc_stat stat; /* its own; of one that is known its pid alone */
 	int32_t top;	       /* the first of the chain that is not ours; 0: all are */
 	int32_t top_session;
 	bool is_orphan; /* JUDGE_YOUNG, JUDGE_INTRUDER: PID 1 is its or the first one's parent */

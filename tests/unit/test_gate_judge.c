@@ -166,6 +166,21 @@ static void test_ours(void **state)
 		assert_int_equal(ask(*pid), JUDGE_OURS);
 }
 
+/* Of a thousand starts each is asked about twice: the board alone answers. */
+static void test_who_is_known_is_not_looked_at(void **state)
+{
+	struct judge_result result;
+
+	(void)state;
+	leave(MAIN);
+	leave(SUPERVISOR);
+	assert_int_equal(judge_process(&judge, MAIN, &result), JUDGE_OURS);
+	assert_int_equal(result.stat.pid, MAIN);
+	assert_int_equal(ask(SUPERVISOR), JUDGE_OURS);
+	board.slots[0][SLOT_MAIN] = 0;
+	assert_int_equal(ask(MAIN), JUDGE_GONE);
+}
+
 static void test_from_outside(void **state)
 {
 	struct judge_result result;
@@ -418,6 +433,7 @@ int main(void)
 #define ROW(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		ROW(test_ours),
+		ROW(test_who_is_known_is_not_looked_at),
 		ROW(test_from_outside),
 		ROW(test_visitor),
 		ROW(test_young),
