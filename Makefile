@@ -36,8 +36,8 @@ holdfast_SRCS             := $(wildcard init/pid1/*.c) lib/machine.c lib/options
                              lib/termination.c $(LIB_CORE) $(LIB_SHARED)
 holdfast-boot_SRCS        := $(wildcard init/boot/*.c) lib/options.c lib/reference.c lib/resolvconf.c lib/signals.c lib/termination.c \
                              lib/template.c lib/trust.c lib/walk.c lib/ring.c lib/secretfile.c lib/secretreport.c \
-                             lib/secretrequest.c lib/mountinfo.c lib/proc.c lib/room.c lib/tty.c lib/landlock.c lib/device.c lib/dm.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
-holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/landlock.c lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
+                             lib/condition.c lib/secretrequest.c lib/mountinfo.c lib/proc.c lib/room.c lib/tty.c lib/landlock.c lib/device.c lib/dm.c $(LIB_FINGER) $(UNITS) $(LIB_CORE) $(LIB_SHARED)
+holdfast-supervisor_SRCS  := $(wildcard supervisor/*.c) lib/condition.c lib/landlock.c lib/proc.c lib/reference.c lib/secretfile.c lib/secretreport.c \
                              lib/secretrequest.c lib/scrub.c lib/signals.c lib/template.c lib/trust.c lib/walk.c lib/termination.c $(LIB_FINGER) \
                              $(LIB_CORE) $(LIB_SHARED)
 holdfast-log_SRCS         := $(wildcard log/*.c) lib/ring.c $(LIB_LOCK) lib/scan.c lib/scrub.c \

@@ -328,6 +328,9 @@ struct plan_statuses {
 /* Each of its processes has a seccomp filter more than PID 1, so that whoever has not is no child of
  * the unit's. Without this bit some have none: see units/sandbox.c. */
 #define UNIT_IS_MARKED (1U << 21)
+/* Will not be started in this instance, whatever comes: a condition of it says so that cannot change (a
+ * container, a virtual machine, another architecture). It needs nothing then. */
+#define UNIT_IS_SKIPPED (1U << 22)
 
 struct plan_unit {
 	plan_str name, description, file;

@@ -458,8 +458,7 @@ int confine_files_choose(struct child *child)
 {
 	child->content = (struct child_ruleset){.fd = -EBADF};
 	int r = choose(child, recipe_of, wants_files(child), &child->files);
-	return r < 0 ? r
-		     : choose(child, recipe_of_content, wants_content(child), &child->content);
+	return r < 0 ? r : choose(child, recipe_of_content, wants_content(child), &child->content);
 }
 
 /* What it has is close-on-exec. */

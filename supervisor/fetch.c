@@ -128,7 +128,9 @@ static bool add_item(struct strbuf *buf, const struct manager *m, const struct f
 	if (!reference)
 		return false;
 	int fd = store_find(m->store, STORE_SECRET_FILE, index);
-	if ((is_filled || fetch->operation == SECRETS_REFRESH) && str_starts(reference, "file:"))
+	/* Boot opens what is there at its time, and lets it be missing where a condition does. */
+	if ((is_filled || fd < 0 || fetch->operation == SECRETS_REFRESH) &&
+	    str_starts(reference, "file:"))
 		fd = pass(passed, open_source(reference));
 	secretrequest_add(buf, &(struct secretrequest_item){
 				       .name = plan_string(&m->plan, secret->name),

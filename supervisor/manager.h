@@ -36,9 +36,10 @@ struct unit_runtime {
 				  deadlines and retry_us */
 	uint64_t
 		retry_us; /* a look at what gives no event (a pid file, leftovers); else infinite */
-	bool is_dirty;	  /* stands in the queue */
-	bool is_watched;  /* its sockets are in the poll set */
-	bool is_being_wanted; /* goal_want() is at what it needs: a loop ends here */
+	uint64_t deaf_until_us; /* a socket unit's: what waits at its sockets is left to wait */
+	bool is_dirty;		/* stands in the queue */
+	bool is_watched;	/* its sockets are in the poll set */
+	bool is_being_wanted;	/* goal_want() is at what it needs: a loop ends here */
 };
 
 struct manager {

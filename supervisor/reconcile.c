@@ -1,9 +1,9 @@
 #include "supervisor/reconcile.h"
 
 #include "lib/clock.h"
+#include "lib/condition.h"
 #include "lib/crash.h"
 #include "lib/event.h"
-#include "supervisor/condition.h"
 #include "supervisor/goal.h"
 #include "supervisor/outcome.h"
 #include "supervisor/probe.h"
@@ -168,6 +168,7 @@ static void start(struct manager *m, uint32_t unit)
 	case CONDITION_UNMET:
 		event_emit(EVENT_INFO, "unit-skipped", plan_unit_name(&m->plan, unit),
 			   "not started: %s does not hold", unmet);
+		watch_pause(m, unit);
 		transition_advance(m, unit, &record, EVENT_UNIT_SKIP);
 		return;
 	case CONDITION_ASSERT_FAILED: refuse(m, unit, RESULT_ASSERT, unmet); return;

@@ -22,6 +22,8 @@ static void retry(struct manager *m, uint32_t unit)
 		exits_wait_for_pid_file(m, unit, &record);
 	} else if (record.state == UNIT_FETCHING) {
 		transition_resume(m, unit);
+	} else if (plan_unit(&m->plan, unit)->kind == UNIT_SOCKET) {
+		manager_mark(m, unit);
 	} else if (unit_entries[record.state].kill) {
 		int event = stop_when_empty(m, unit, &record);
 		if (event != NO_EVENT)

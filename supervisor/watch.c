@@ -2,9 +2,12 @@
 
 #include <sys/epoll.h>
 
+#include "lib/clock.h"
 #include "lib/crash.h"
 #include "lib/event.h"
 #include "supervisor/goal.h"
+
+#define DEAF_US (1 * USEC_PER_SEC)
 
 static uint32_t triggered_by(const struct manager *m, uint32_t socket_unit)
 {
@@ -40,9 +43,20 @@ static void set_polled(struct manager *m, uint32_t socket_unit, bool is_on)
 	}
 }
 
+static bool is_deaf(struct manager *m, uint32_t socket_unit)
+{
+	struct unit_runtime *runtime = &m->runtime[socket_unit];
+
+	if (runtime->deaf_until_us <= clock_now_us())
+		return false;
+	runtime->retry_us = runtime->deaf_until_us;
+	manager_update_due(m, socket_unit);
+	return true;
+}
+
 static void update_socket_unit(struct manager *m, uint32_t socket_unit)
 {
-	bool is_on = is_wanted(m, socket_unit);
+	bool is_on = is_wanted(m, socket_unit) && !is_deaf(m, socket_unit);
 
 	if (is_on == m->runtime[socket_unit].is_watched)
 		return;
@@ -59,6 +73,15 @@ void watch_update(struct manager *m, uint32_t unit)
 	struct plan_list list = plan->relations[REL_TRIGGERED_BY];
 	for (uint32_t i = 0; i < list.count; i++)
 		update_socket_unit(m, plan_list_get(&m->plan, list, i));
+}
+
+void watch_pause(struct manager *m, uint32_t service)
+{
+	struct plan_list list = plan_unit(&m->plan, service)->relations[REL_TRIGGERED_BY];
+
+	for (uint32_t i = 0; i < list.count; i++)
+		m->runtime[plan_list_get(&m->plan, list, i)].deaf_until_us =
+			clock_now_us() + DEAF_US;
 }
 
 void watch_ready(struct manager *m, uint64_t data)

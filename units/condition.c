@@ -58,3 +58,38 @@ const struct condition_row *condition_find(const char *key, bool *ret_is_assert)
 	}
 	return NULL;
 }
+
+/* The conditions, or the assertions, of which those with "|" hold together when one of them does. */
+static bool is_one_unmet(const struct conditions *list, uint32_t want)
+{
+	bool has_trigger = false, may_trigger = false;
+
+	for (size_t i = 0; i < list->count; i++) {
+		const struct condition *c = &list->items[i];
+		if ((c->flags & CONDITION_ASSERT) != want)
+			continue;
+		bool is_known = c->type == CONDITION_CONSTANT;
+		bool is_true = str_equal(c->parameter, "yes") != !!(c->flags & CONDITION_NEGATE);
+		if (c->flags & CONDITION_TRIGGER) {
+			has_trigger = true;
+			may_trigger |= !is_known || is_true;
+		} else if (is_known && !is_true) {
+			return true;
+		}
+	}
+	return has_trigger && !may_trigger;
+}
+
+bool condition_cannot_hold(const struct conditions *list)
+{
+	return is_one_unmet(list, 0) || is_one_unmet(list, CONDITION_ASSERT);
+}
+
+bool condition_may_change(const struct conditions *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->items[i].type != CONDITION_CONSTANT)
+			return true;
+	}
+	return false;
+}

@@ -16,5 +16,11 @@ struct condition_row {
 /* The row for a key such as ConditionPathExists; NULL. */
 const struct condition_row *condition_find(const char *key, bool *ret_is_assert);
 
+/* A condition or an assertion among them says no, whatever comes. */
+bool condition_cannot_hold(const struct conditions *list);
+
+/* One of them asks for what may be otherwise when the unit starts. */
+bool condition_may_change(const struct conditions *list);
+
 extern const struct condition_row condition_rows[];
 extern const size_t n_condition_rows;

@@ -45,6 +45,8 @@ void report_failure(struct report *report, const struct where *at, int status, c
 void report_absence(struct report *report, const struct where *at, int status, const char *format,
 		    ...)
 {
+	if (report->is_skipped)
+		return;
 	ADD(report->is_offline ? DIAG_WARNING : DIAG_ERROR, false, status);
 }
 

@@ -23,6 +23,8 @@ struct report {
 	/* What an error of the instance at hand is, is only worth a warning here: no such user, no
 	 * such file (units_request.is_offline). */
 	bool is_offline;
+	/* The unit at hand will not be started: what it would need and is not there is not worth a word. */
+	bool is_skipped;
 };
 
 /* An error with exit status 78 (EX_CONFIG). */
@@ -31,7 +33,7 @@ void report_error(struct report *report, const struct where *at, const char *for
 /* An error with another exit status. */
 void report_failure(struct report *report, const struct where *at, int status, const char *format,
 		    ...) __attribute__((format(printf, 4, 5)));
-/* An error with that status at boot, a warning offline. */
+/* An error with that status at boot, a warning offline, nothing where the unit is skipped. */
 void report_absence(struct report *report, const struct where *at, int status, const char *format,
 		    ...) __attribute__((format(printf, 4, 5)));
 void report_warning(struct report *report, const struct where *at, const char *format, ...)

@@ -5,6 +5,7 @@
 
 #include "lib/cleanup.h"
 #include "lib/str.h"
+#include "units/condition.h"
 #include "units/environment.h"
 #include "units/resolving.h"
 #include "units/search.h"
@@ -309,20 +310,30 @@ static void resolve_paths(struct resolving *r)
 	}
 }
 
+static void resolve_service(struct resolving *r)
+{
+	resolve_dynamic_user(r);
+	resolve_user(r);
+	resolve_groups(r);
+	resolve_environment(r);
+	resolve_paths(r);
+	resolve_secrets(r);
+	templates_check(r->units, r->unit);
+	resolve_commands(r);
+}
+
 void resolve_unit(struct units *units, struct unit *unit)
 {
 	struct resolving r = {units, unit};
 
+	/* Offline it is another machine's conditions that count. */
+	units->report.is_skipped =
+		units->request.environment && condition_cannot_hold(&unit->conditions);
+	if (units->report.is_skipped)
+		unit->plan.flags |= UNIT_IS_SKIPPED;
 	if (unit->name.kind == UNIT_SOCKET)
 		resolve_socket_ids(&r);
-	if (unit->name.kind != UNIT_SERVICE)
-		return;
-	resolve_dynamic_user(&r);
-	resolve_user(&r);
-	resolve_groups(&r);
-	resolve_environment(&r);
-	resolve_paths(&r);
-	resolve_secrets(&r);
-	templates_check(units, unit);
-	resolve_commands(&r);
+	if (unit->name.kind == UNIT_SERVICE)
+		resolve_service(&r);
+	units->report.is_skipped = false;
 }

@@ -7,6 +7,7 @@
 
 #include "lib/fingerprint.h"
 #include "lib/str.h"
+#include "units/condition.h"
 #include "units/resolving.h"
 
 /* What boot would find out anyway is said with its line. */
@@ -17,7 +18,10 @@ static void check_secret(struct resolving *r, const struct secret *secret)
 	mode_t mode;
 
 	if (secret->flags & SECRET_OPTIONAL || secret->is_pending || report->is_offline ||
-	    !r->units->request.environment)
+	    report->is_skipped || !r->units->request.environment)
+		return;
+	/* Whether it is needed shows when all is mounted (boot/secrets.c). */
+	if (condition_may_change(&r->unit->conditions))
 		return;
 	if (str_starts(secret->reference, "env:") &&
 	    !resolving_variable(r->units, rest, strlen(rest)))

@@ -92,9 +92,6 @@ void boot_protect(struct boot *boot, const char *name, enum protection_level lev
 /* Hands fd (borrowed) to PID 1's store. 0 or an exit status. */
 int boot_put(struct boot *boot, enum store_kind kind, uint32_t index, int fd);
 
-/* That the unit will not be started, as a condition of it says that cannot change (skipped.c). */
-bool boot_skips(const struct boot *boot, uint32_t unit);
-
 /* The steps. */
 int place_find(struct boot *boot);
 int readahead_own(struct boot *boot);  /* on a host: programs that will run */

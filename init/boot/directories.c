@@ -94,7 +94,7 @@ static int provide(struct boot *boot, const char *unit, const struct plan_direct
 int directories_prepare(struct boot *boot)
 {
 	for (uint32_t u = 0; u < plan_unit_count(&boot->plan); u++) {
-		if (boot_skips(boot, u))
+		if (plan_unit(&boot->plan, u)->flags & UNIT_IS_SKIPPED)
 			continue;
 		struct plan_range range = plan_unit(&boot->plan, u)->directories;
 		for (uint32_t i = 0; i < range.count; i++) {

@@ -1,7 +1,7 @@
 /*
  * The sources of `file:` secrets, opened while we are still root: what holdfast-secrets then reads
  * needs no right but to read its fds. An essential one that is missing ends the boot here, with its
- * place in the unit file, and not minutes later.
+ * place in the unit file, and not minutes later; but not where a condition keeps the unit from starting.
  *
  * On a host so are those of `cred:` secrets: what the hypervisor gives a machine by its firmware
  * (QEMU's fw_cfg, under the name that systemd.system-credentials(7) looks for), which the kernel's
@@ -16,6 +16,7 @@
 
 #include "init/boot/boot.h"
 #include "lib/cleanup.h"
+#include "lib/condition.h"
 #include "lib/fd.h"
 #include "lib/str.h"
 #include "units/source.h"
@@ -81,7 +82,37 @@ static int need_program(struct boot *boot, const struct plan_secret *secret)
 			 role_programs[ROLE_SECRETS_REMOTE]);
 }
 
-static int open_secret(struct boot *boot, uint32_t index)
+/* A condition that may hold later: whoever fetches the secret then looks for it again. */
+static bool is_needed_now(const struct boot *boot, uint32_t unit)
+{
+	const char *text;
+
+	return condition_check(&boot->plan, unit, &text) == CONDITION_HOLDS;
+}
+
+static int miss(struct boot *boot, uint32_t unit, const struct plan_secret *secret, int status,
+		const char *why)
+{
+	if (secret->flags & SECRET_OPTIONAL || !is_needed_now(boot, unit))
+		return 0;
+	return boot_fail(boot, status, "%s:%u: secret %s: %s: %s",
+			 plan_string(&boot->plan, secret->file), secret->line,
+			 plan_string(&boot->plan, secret->name),
+			 plan_string(&boot->plan, secret->reference), why);
+}
+
+static bool has_variable(const struct boot *boot, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *const *e = boot->environment; *e; e++) {
+		if (strncmp(*e, name, length) == 0 && (*e)[length] == '=')
+			return true;
+	}
+	return false;
+}
+
+static int open_secret(struct boot *boot, uint32_t unit, uint32_t index)
 {
 	const struct plan_secret *secret = plan_secret(&boot->plan, index);
 	const char *reference = plan_string(&boot->plan, secret->reference);
@@ -89,24 +120,37 @@ static int open_secret(struct boot *boot, uint32_t index)
 
 	if (secret->flags & SECRET_IS_REMOTE)
 		return need_program(boot, secret);
-	/* Which file it is the machine says later. */
-	if (!kind || (secret->flags & SECRET_NEEDS_IDENTITY))
+	/* Which it is the machine says later. */
+	if (secret->flags & SECRET_NEEDS_IDENTITY)
+		return 0;
+	if (str_starts(reference, "env:") && !has_variable(boot, reference + strlen("env:")))
+		return miss(boot, unit, secret, EX_NOINPUT,
+			    "the variable is not set in holdfast's environment");
+	if (!kind)
 		return 0;
 	CLEANUP(fd_closep) int fd = open_source(kind, reference + strlen(kind->prefix));
 	if (fd >= 0)
 		return boot_put(boot, STORE_SECRET_FILE, index, fd);
-	if (secret->flags & SECRET_OPTIONAL)
+	return miss(boot, unit, secret, source_status(-fd), fault(kind, -fd));
+}
+
+static int open_of_unit(struct boot *boot, uint32_t u)
+{
+	const struct plan_unit *unit = plan_unit(&boot->plan, u);
+	int status = 0;
+
+	if (unit->flags & UNIT_IS_SKIPPED)
 		return 0;
-	return boot_fail(boot, source_status(-fd), "%s:%u: secret %s: %s: %s",
-			 plan_string(&boot->plan, secret->file), secret->line,
-			 plan_string(&boot->plan, secret->name), reference, fault(kind, -fd));
+	for (uint32_t i = 0; i < unit->secrets.count && status == 0; i++)
+		status = open_secret(boot, u, unit->secrets.first + i);
+	return status;
 }
 
 int secrets_open(struct boot *boot)
 {
 	int status = 0;
 
-	for (uint32_t i = 0; i < plan_section_count(&boot->plan, PLAN_SECRETS) && status == 0; i++)
-		status = open_secret(boot, i);
+	for (uint32_t u = 0; u < plan_unit_count(&boot->plan) && status == 0; u++)
+		status = open_of_unit(boot, u);
 	return status;
 }

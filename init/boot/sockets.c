@@ -86,6 +86,8 @@ static int open_socket(struct boot *boot, uint32_t index)
 	const char *text = plan_string(&boot->plan, wanted->address);
 	struct address address;
 
+	if (plan_unit(&boot->plan, wanted->unit)->flags & UNIT_IS_SKIPPED)
+		return 0;
 	if (address_parse(text, &address) < 0)
 		return boot_fail(boot, EX_CONFIG, "%s: %s is no address to listen on", unit, text);
 	/* The directories above a path, as systemd.socket(5) has it; a failure shows when binding.

@@ -309,6 +309,33 @@ class Configuration(BootCase):
         os.mkfifo(f"{self.root}/etc/k")
         self.assert_refused(self.boot(), 78, "/etc/k", "regular file")
 
+    def test_a_missing_secret_of_a_unit_that_does_not_start_now(self):
+        self.conf()
+        for secret in ("SecretFile=k file:/etc/k", "Secret=K env:NOT_THERE"):
+            for condition, is_needed in (("PathExists=/etc/k", False), ("PathExists=/nowhere", False),
+                                         ("PathExists=/etc", True), ("Virtualization=no", False),
+                                         ("Virtualization=yes", True), ("PathExists=|/etc", True)):
+                for word in ("Condition", "Assert"):
+                    with self.subTest(secret=secret, condition=condition, word=word):
+                        self.unit("a.service", f"[Unit]\n{word}{condition}\n{SERVICE}[X-Holdfast]\n{secret}\n")
+                        if is_needed:
+                            self.assert_refused(self.boot(), 66, "/etc/holdfast/units/a.service:6")
+                        else:
+                            self.assert_booted(self.boot())
+
+    def test_a_socket_of_a_unit_that_is_skipped_is_not_opened(self):
+        self.conf()
+        self.unit("a.service", SERVICE)
+        for condition, opens in (("", True), ("[Unit]\nConditionVirtualization=no\n", False)):
+            # The root is read-only.
+            self.unit("a.socket", f"{condition}[Socket]\nListenStream=/etc/a\n")
+            self.unit("a.service", f"[Unit]\nWants=a.socket\n{SERVICE}")
+            with self.subTest(condition=condition):
+                if opens:
+                    self.assert_refused(self.boot(), 69, "a.socket: cannot listen")
+                else:
+                    self.assert_booted(self.boot())
+
     def test_an_optional_secret_may_be_missing(self):
         self.conf()
         self.unit("a.service", SERVICE + "[X-Holdfast]\nSecretFile=k file:/etc/k optional\n")
@@ -582,10 +609,15 @@ class Directories(BootCase):
         started = ("", "ConditionVirtualization=container", "ConditionPathExists=/nowhere",
                    "ConditionArchitecture=|vax\nConditionPathExists=|/nowhere")
         self.write("root/var/lib/of-the-image", "x")
+        lacking = ("User=nobody-there\nEnvironmentFile=/etc/nowhere\nExecStartPre=/usr/bin/nowhere\n"
+                   "[X-Holdfast]\nSecret=A file:/etc/nowhere\nSecret=B env:NOT_THERE\n"
+                   "[X-Templates]\na.conf=/etc/nowhere\n")
         for condition in skipped:
             with self.subTest(condition=condition):
-                self.unit("a.service", f"[Unit]\n{condition}\n{needy}")
-                self.assert_booted(self.boot())
+                self.unit("a.service", f"[Unit]\n{condition}\n{needy}{lacking}")
+                boot = self.boot()
+                self.assert_booted(boot)
+                self.assertEqual([e for e in boot.events if e["event"].startswith("config-")], [])
         for condition in started:
             with self.subTest(condition=condition):
                 self.unit("a.service", f"[Unit]\n{condition}\n{needy}")

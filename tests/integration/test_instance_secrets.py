@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -47,6 +48,23 @@ class InstanceSecrets(instance.Case):
         self.assertNotIn("GIVEN", environment)
         self.assertEqual(self.read("got-key"), f"{PLANTED}\n")
         self.assertRegex(self.read("mode-key"), r"^400 root")
+        self.assertEqual(whole.stop(), 0)
+
+    def test_a_secret_that_a_condition_waits_for_is_read_when_it_is_there(self):
+        path = f"{self.dir}/password"
+        whole = self.instance({
+            "web.service": f"[Unit]\nConditionPathExists={path}\n" + self.unit([f"Secret=DB file:{path}"], self.given()),
+            "web.socket": f"[Socket]\nListenStream={self.dir}/sock\n"}, ["web.socket"])
+        whole.wait_running()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(f"{self.dir}/sock")
+            whole.wait_for("ConditionPathExists=")
+            whole.wait_for("ConditionPathExists=", start=len(whole.output))
+            self.write("password", f"{PLANTED}\n", mode=0o400)
+            whole.wait_for('"msg":"ready"')
+        self.assertIn(f"DB={PLANTED}\n", self.read("env"))
+        # Who waits is not asked about without a pause.
+        self.assertLess(whole.text.count("ConditionPathExists="), 20)
         self.assertEqual(whole.stop(), 0)
 
     def certificate(self, name, *options):

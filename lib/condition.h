@@ -1,6 +1,6 @@
 #pragma once
 /*
- * Condition…= and Assert…= of systemd.unit(5), looked at when the unit is about to start.
+ * Condition…= and Assert…= of systemd.unit(5), as they are now.
  */
 #include "lib/plan.h"
 

@@ -1,4 +1,4 @@
-#include "supervisor/condition.h"
+#include "lib/condition.h"
 
 #include <dirent.h>
 #include <fcntl.h>
