@@ -11,6 +11,15 @@
 #define WRITE_TIMEOUT_US (5 * USEC_PER_SEC)
 #define REQUESTS_MAX	 1000 /* a connection */
 
+int site_init(struct site *site)
+{
+	int r = document_init(&site->health, render_health_bound(&site->snapshot));
+
+	if (r == 0)
+		r = document_init(&site->metrics, metrics_bound(&site->snapshot));
+	return r == 0 ? document_init(&site->checks, render_checks_bound(&site->snapshot)) : r;
+}
+
 /* ---- layout */
 
 struct answer {
@@ -134,14 +143,14 @@ void answer_refusal(struct connection *connection, int status, const char *reaso
 
 /* ---- endpoints */
 
-static bool may_see_details(const struct server *server, const struct connection *connection)
+static bool may_see_details(const struct site *site, const struct connection *connection)
 {
-	uint32_t detail = server->snapshot.plan.header->health_detail;
+	uint32_t detail = site->snapshot.plan.header->health_detail;
 
 	return detail == DETAIL_ALL || (detail == DETAIL_LOOPBACK && connection->is_loopback);
 }
 
-static void serve_health(struct server *server, struct connection *connection)
+static void serve_health(struct site *site, struct connection *connection)
 {
 	static const char type[] = "application/health+json";
 	static const char *const brief[HEALTH_STATUS_COUNT] = {
@@ -149,10 +158,10 @@ static void serve_health(struct server *server, struct connection *connection)
 		"{\"status\":\"warn\"}\n",
 		"{\"status\":\"fail\"}\n",
 	};
-	enum health_status status = snapshot_verdict(&server->snapshot)->status;
+	enum health_status status = snapshot_verdict(&site->snapshot)->status;
 	int code = status == HEALTH_FAIL ? 503 : 200;
 
-	if (!may_see_details(server, connection)) {
+	if (!may_see_details(site, connection)) {
 		respond(connection, &(struct answer){.status = code,
 						     .type = type,
 						     .body = brief[status],
@@ -160,78 +169,77 @@ static void serve_health(struct server *server, struct connection *connection)
 		return;
 	}
 	/* How much was logged does not show here. */
-	struct snapshot_key key = snapshot_key(&server->snapshot);
+	struct snapshot_key key = snapshot_key(&site->snapshot);
 	key.log_seq = key.log_emitted = 0;
-	struct rendering *rendering = document_current(&server->health, &key);
+	struct rendering *rendering = document_current(&site->health, &key);
 	if (!rendering) {
-		render_health(&server->snapshot, begin(&server->health));
-		rendering = published(&server->health, &key);
+		render_health(&site->snapshot, begin(&site->health));
+		rendering = published(&site->health, &key);
 	}
 	respond_rendering(connection, code, type, rendering);
 }
 
-static void serve_metrics(struct server *server, struct connection *connection)
+static void serve_metrics(struct site *site, struct connection *connection)
 {
-	struct snapshot_key key = snapshot_key(&server->snapshot);
-	struct rendering *rendering = document_current(&server->metrics, &key);
+	struct snapshot_key key = snapshot_key(&site->snapshot);
+	struct rendering *rendering = document_current(&site->metrics, &key);
 
 	if (!rendering) {
-		metrics_render(&server->snapshot, begin(&server->metrics));
-		rendering = published(&server->metrics, &key);
+		metrics_render(&site->snapshot, begin(&site->metrics));
+		rendering = published(&site->metrics, &key);
 	}
 	respond_rendering(connection, 200, "text/plain; version=0.0.4; charset=utf-8", rendering);
 }
 
 /* A probe that passes says ok, or with ?verbose its list; one that fails always gives the list. */
-static void respond_checks(struct server *server, struct connection *connection, bool is_ok)
+static void respond_checks(struct site *site, struct connection *connection, bool is_ok)
 {
 	if (is_ok && !http_query_has(&connection->request, "verbose"))
 		respond_text(connection, 200, "ok\n");
 	else
 		respond_rendering(connection, is_ok ? 200 : 503, text_type,
-				  published(&server->checks, NULL));
+				  published(&site->checks, NULL));
 }
 
-static void serve_readyz(struct server *server, struct connection *connection)
+static void serve_readyz(struct site *site, struct connection *connection)
 {
-	if (connection->request.query_length == 0 && snapshot_is_ready(&server->snapshot)) {
+	if (connection->request.query_length == 0 && snapshot_is_ready(&site->snapshot)) {
 		respond_text(connection, 200, "ok\n");
 		return;
 	}
-	bool is_ok = render_readyz(&server->snapshot, &connection->request,
-				   may_see_details(server, connection), begin(&server->checks));
-	respond_checks(server, connection, is_ok);
+	bool is_ok = render_readyz(&site->snapshot, &connection->request,
+				   may_see_details(site, connection), begin(&site->checks));
+	respond_checks(site, connection, is_ok);
 }
 
-static void serve_startupz(struct server *server, struct connection *connection)
+static void serve_startupz(struct site *site, struct connection *connection)
 {
-	bool is_ok =
-		render_startupz(&server->snapshot, &connection->request, begin(&server->checks));
+	bool is_ok = render_startupz(&site->snapshot, &connection->request, begin(&site->checks));
 
-	respond_checks(server, connection, is_ok);
+	respond_checks(site, connection, is_ok);
 }
 
-static void serve_livez(struct server *server, struct connection *connection)
+static void serve_livez(struct site *site, struct connection *connection)
 {
-	live_ask(&server->live, &connection->question);
+	live_ask(&site->live, &connection->question);
 	connection_set_state(connection, CONNECTION_WAITING);
 	connection_set_deadline(connection, connection->question.deadline_us);
 }
 
-void answer_livez(struct server *server, struct connection *connection)
+void answer_livez(struct site *site, struct connection *connection)
 {
 	bool is_ok = render_livez(connection->question.init_answered,
 				  connection->question.supervisor_answered, &connection->request,
-				  begin(&server->checks));
+				  begin(&site->checks));
 
-	respond_checks(server, connection, is_ok);
+	respond_checks(site, connection, is_ok);
 }
 
-void answer_request(struct server *server, struct connection *connection)
+void answer_request(struct site *site, struct connection *connection)
 {
 	static const struct {
 		const char *path;
-		void (*serve)(struct server *server, struct connection *connection);
+		void (*serve)(struct site *site, struct connection *connection);
 	} routes[] = {
 		{"/livez", serve_livez},     {"/readyz", serve_readyz},
 		{"/health", serve_health},   {"/startupz", serve_startupz},
@@ -252,7 +260,7 @@ void answer_request(struct server *server, struct connection *connection)
 	}
 	for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
 		if (http_path_is(request, routes[i].path)) {
-			routes[i].serve(server, connection);
+			routes[i].serve(site, connection);
 			return;
 		}
 	}

@@ -44,7 +44,7 @@ static void take_listeners(const struct store_table *store)
 
 static int map_all(const struct store_table *store)
 {
-	struct snapshot *snapshot = &server.snapshot;
+	struct snapshot *snapshot = &server.site.snapshot;
 	struct journal *journal;
 	int r = plan_map(store_find(store, STORE_PLAN_PUBLIC, 0), &snapshot->plan);
 
@@ -65,7 +65,7 @@ static int map_all(const struct store_table *store)
 	struct gateboard *record;
 	if (gateboard_map(store_find(store, STORE_GATE_PUBLIC, 0), false, &record) == 0)
 		snapshot->gate = record;
-	server.live = (struct live){
+	server.site.live = (struct live){
 		.ask_init_fd = store_find(store, STORE_EVENT_ASK_INIT, 0),
 		.ask_supervisor_fd = store_find(store, STORE_EVENT_ASK_SUPERVISOR, 0),
 		.answer_fd = store_find(store, STORE_EVENT_ANSWER, 0),
@@ -78,7 +78,7 @@ static int map_all(const struct store_table *store)
 static int lock_in(void)
 {
 	const struct sandbox sandbox = {
-		.uid = server.snapshot.plan.header->uid_health,
+		.uid = server.site.snapshot.plan.header->uid_health,
 		.death_signal = SIGKILL,
 		.has_no_files = true,
 		SANDBOX_FILTER(health_filter),

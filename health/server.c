@@ -7,10 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include "health/answer.h"
 #include "health/connection.h"
-#include "health/metrics.h"
-#include "health/render.h"
 #include "lib/cleanup.h"
 #include "lib/clock.h"
 
@@ -70,7 +67,7 @@ static void read_request(struct server *server, struct connection *connection)
 	if (r < 0)
 		answer_refusal(connection, -r, reason);
 	else if (r > 0)
-		answer_request(server, connection);
+		answer_request(&server->site, connection);
 }
 
 /* Answers what stands in the input, one after the other, until more has to come or go. */
@@ -186,7 +183,7 @@ static void on_listener(struct server *server, int listener)
 
 static void settle_question(struct server *server, struct connection *connection)
 {
-	answer_livez(server, connection);
+	answer_livez(&server->site, connection);
 	work(server, connection);
 	settle(server, connection);
 }
@@ -196,7 +193,7 @@ static void look_for_answers(struct server *server, uint64_t now_us)
 	for (size_t i = 0; connection_count_waiting() > 0 && i < CONNECTIONS_MAX; i++) {
 		struct connection *c = connection_at(i);
 		if (c->state == CONNECTION_WAITING &&
-		    live_look(&server->live, &c->question, now_us))
+		    live_look(&server->site.live, &c->question, now_us))
 			settle_question(server, c);
 	}
 }
@@ -233,7 +230,7 @@ static void on_event(struct server *server, const struct epoll_event *event)
 
 	switch (event->data.u64 & TAG_MASK) {
 	case TAG_LISTENER: on_listener(server, server->listeners[index]); break;
-	case TAG_ANSWER: live_drain(&server->live); break;
+	case TAG_ANSWER: live_drain(&server->site.live); break;
 	default: on_connection(server, connection_at(index), event->events); break;
 	}
 }
@@ -247,12 +244,8 @@ static int add_watch(const struct server *server, int fd, uint64_t tag)
 
 int server_init(struct server *server)
 {
-	int r = document_init(&server->health, render_health_bound(&server->snapshot));
+	int r = site_init(&server->site);
 
-	if (r == 0)
-		r = document_init(&server->metrics, metrics_bound(&server->snapshot));
-	if (r == 0)
-		r = document_init(&server->checks, render_checks_bound(&server->snapshot));
 	if (r < 0)
 		return r;
 	server->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -261,8 +254,8 @@ int server_init(struct server *server)
 	for (size_t i = 0; r == 0 && i < server->n_listeners; i++)
 		r = add_watch(server, server->listeners[i], TAG_LISTENER | i);
 	/* Without it liveness is judged when its time is up. */
-	if (r == 0 && server->live.answer_fd >= 0)
-		r = add_watch(server, server->live.answer_fd, TAG_ANSWER);
+	if (r == 0 && server->site.live.answer_fd >= 0)
+		r = add_watch(server, server->site.live.answer_fd, TAG_ANSWER);
 	return r;
 }
 

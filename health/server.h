@@ -5,23 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "health/document.h"
-#include "health/live.h"
-#include "health/snapshot.h"
+#include "health/answer.h"
 
 #define SERVER_LISTENERS_MAX 16
 
 struct server {
-	struct snapshot snapshot;
-	struct live live;
-	struct document health, metrics, checks;
+	struct site site;
 	int listeners[SERVER_LISTENERS_MAX]; /* borrowed */
 	size_t n_listeners;
 	int epoll_fd;
 };
 
 /* Prepares the documents' memory and the loop: everything that needs more rights than serving.
- * snapshot, live and listeners are set. 0 or -errno. */
+ * The site's snapshot and live and the listeners are set. 0 or -errno. */
 int server_init(struct server *server);
 
 /* Serves until something breaks that cannot: -errno. */

@@ -108,7 +108,8 @@ static void read_one(struct readahead *work, const char *path, char libraries[PA
 	struct stat st;
 
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || elf_read_program(fd, &program) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+	    elf_read_program(fd, &program) < 0)
 		return;
 	uint64_t size = (uint64_t)st.st_size;
 	uint64_t bytes = program.mapped_bytes < size ? program.mapped_bytes : size;
