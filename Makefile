@@ -125,6 +125,11 @@ $(B)/uapi:
 # generator runs here, so libseccomp is needed to build and by nothing in the image.
 # A program's list that shares its folder is x/y-filter.list and becomes build/gen/x/y-filter.h.
 FILTERS := $(patsubst %.list,$(B)/gen/%.h,$(wildcard */filter.list */*-filter.list))
+# All calls by number, with the group of services' filters that denies each.
+CALLS := $(B)/gen/gate/call-names.h
+$(CALLS): supervisor/service-filter.list $(B)/host/bin/mkfilter
+	@mkdir -p $(@D)
+	$(B)/host/bin/mkfilter --calls $< gate >$@
 $(B)/host/bin/mkfilter: tools/mkfilter.c Makefile
 	@mkdir -p $(@D)
 	$(CC_host) $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $< -lseccomp
@@ -134,7 +139,7 @@ $(FILTERS): $(B)/gen/%.h: %.list $(B)/host/bin/mkfilter
 
 # $(1) flavour
 define flavour_rules
-$(B)/$(1)/%.o: %.c Makefile VERSION | $(B)/uapi $(FILTERS)
+$(B)/$(1)/%.o: %.c Makefile VERSION | $(B)/uapi $(FILTERS) $(CALLS)
 	@mkdir -p $$(@D)
 	$$(CC_$(1)) $$(CPPFLAGS) $$(CF_$(1)) -MMD -MP -c -o $$@ $$<
 endef

@@ -220,6 +220,24 @@ void dump_gate(const struct instance *instance, bool is_digest)
 	dump_end(line);
 }
 
+void dump_calls(const struct instance *instance)
+{
+	const struct plan *plan = &instance->plan;
+	struct gate_call call;
+
+	for (uint32_t i = 0; instance->gate && gateboard_read_call(instance->gate, i, &call); i++) {
+		struct strbuf *line = dump_begin("refused_call");
+		if (call.unit < plan_unit_count(plan))
+			json_add_string(line, "unit", plan_unit_name(plan, call.unit));
+		json_add_string(line, "call", call.name);
+		json_add_u64(line, "count", call.count);
+		json_add_bool(line, "killed", call.is_deadly);
+		json_add_string(line, "program", call.program);
+		json_add_string(line, "allow", call.allow);
+		dump_end(line);
+	}
+}
+
 static void add_relation(const struct instance *instance, const struct view *view,
 			 struct strbuf *line, const char *key, enum unit_relation relation)
 {
@@ -418,6 +436,7 @@ static void dump_all(const struct instance *instance, uint64_t since_wall_us)
 	dump_config(instance);
 	dump_protections(instance, false);
 	dump_gate(instance, false);
+	dump_calls(instance);
 	dump_units(instance, false);
 	dump_secrets(instance);
 	dump_log(instance, since_wall_us, UINT64_MAX);
@@ -448,6 +467,8 @@ static void dump_digest(const struct instance *instance, const struct dump_optio
 		dump_image(instance);
 		dump_protections(instance, true);
 		dump_gate(instance, true);
+		output_limit(4096);
+		dump_calls(instance);
 		output_limit(8192);
 		dump_units(instance, true);
 		output_limit(20480);

@@ -21,6 +21,8 @@ void dump_config(const struct instance *instance);
 void dump_protections(const struct instance *instance, bool is_digest);
 /* How often somebody was refused, and who last; is_digest: only if there was somebody. */
 void dump_gate(const struct instance *instance, bool is_digest);
+/* Refused system calls, one line for each unit and call. */
+void dump_calls(const struct instance *instance);
 void dump_units(const struct instance *instance, bool is_digest);
 void dump_secrets(const struct instance *instance);
 /* The ring: event and log lines from since_wall_us on, the last ones of about so many bytes. */

@@ -223,6 +223,11 @@ void view_why(const struct instance *instance, const struct view *view, struct s
 			return;
 		}
 	}
+	bool is_signal = result == RESULT_SIGNAL || result == RESULT_CORE_DUMP;
+	if (is_signal && view->record.exit_status == SIGSYS) {
+		strbuf_adds(buf, "it was killed by a filter of system calls");
+		return;
+	}
 	if (view->record.exec_error == 203)
 		strbuf_adds(buf, "its program cannot be executed");
 	else if (view->record.exec_error != 0)

@@ -8,6 +8,8 @@
  *   elf.c      a program, or a loader?
  *   decide.c   may it be executed?
  *   pending.c  who is in the middle of an execution
+ *   calls.c    hears of system calls that were refused                -> audit
+ *   audit.c    what the kernel's record of one says
  *   detect.c   finds processes that nobody here started          -> judge, trigger
  *   trigger.c  what wakes it
  *   judge.c    who is that process?                              -> (lib)

@@ -15,6 +15,7 @@
 
 #include <linux/capability.h>
 
+#include "gate/calls.h"
 #include "gate/detect.h"
 #include "gate/exec.h"
 #include "gate/gate.h"
@@ -30,6 +31,7 @@
 
 static struct gate gate;
 static struct exec_gate exec;
+static struct calls calls;
 
 static int fail(const char *what, int error)
 {
@@ -117,7 +119,7 @@ static int lock_in(void)
 	return 0;
 }
 
-enum { WAIT_MOUNTS = TRIGGER_COUNT, WAIT_QUESTION, WAIT_COUNT };
+enum { WAIT_MOUNTS = TRIGGER_COUNT, WAIT_QUESTION, WAIT_CALL, WAIT_COUNT };
 
 static int wait_for_any(struct pollfd fds[WAIT_COUNT], uint64_t until_us)
 {
@@ -139,6 +141,7 @@ static int watch(struct detect *detect)
 		struct pollfd fds[WAIT_COUNT] = {
 			[WAIT_MOUNTS] = {.fd = exec.mounts_fd, .events = POLLPRI},
 			[WAIT_QUESTION] = {.fd = exec.group, .events = POLLIN},
+			[WAIT_CALL] = {.fd = calls.fd, .events = POLLIN},
 		};
 		uint64_t until_us = detect ? detect->next_us : USEC_INFINITY;
 		for (enum trigger i = 0; i < TRIGGER_COUNT; i++)
@@ -153,6 +156,8 @@ static int watch(struct detect *detect)
 		bool is_triggered = fds[TRIGGER_ENTRY].revents || fds[TRIGGER_PROGRAM].revents;
 		if (fds[WAIT_QUESTION].revents)
 			is_triggered = exec_take_question(&exec) || is_triggered;
+		if (fds[WAIT_CALL].revents)
+			calls_take(&calls);
 		if (detect && (is_triggered || clock_now_us() >= until_us) && !detect_turn(detect))
 			return GATE_EXIT_UNSAFE;
 	}
@@ -177,7 +182,8 @@ int main(void)
 	r = exec_start(&exec, &gate, is_detecting ? &detect.judge : NULL);
 	if (r < 0)
 		return fail("the exec gate", r);
-	if (!is_detecting && exec.group < 0)
+	calls_open(&calls, &gate);
+	if (!is_detecting && exec.group < 0 && calls.fd < 0)
 		return GATE_EXIT_NO_DUTY;
 	r = lock_in();
 	return r != 0 ? r : watch(is_detecting ? &detect : NULL);

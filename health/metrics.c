@@ -262,6 +262,22 @@ static void refusals(struct snapshot *snapshot, const char *name, struct strbuf 
 	}
 }
 
+static void refused_calls(struct snapshot *snapshot, const char *name, struct strbuf *buf)
+{
+	const struct plan *plan = &snapshot->plan;
+	struct gate_call call;
+
+	for (uint32_t i = 0; snapshot->gate && gateboard_read_call(snapshot->gate, i, &call); i++) {
+		bool is_of_unit = call.unit < plan_unit_count(plan);
+		series_begin(buf, name);
+		add_label(buf, "unit", is_of_unit ? plan_unit_name(plan, call.unit) : "");
+		add_label(buf, "call", call.name);
+		add_label(buf, "outcome", call.is_deadly ? "killed" : "failed");
+		strbuf_addc(buf, '}');
+		add_u64(buf, call.count);
+	}
+}
+
 static void deaths(struct snapshot *snapshot, const char *name, struct strbuf *buf)
 {
 	/* PID 1's own death ends all of this; ctl and secrets end because they are done. */
@@ -363,6 +379,9 @@ static const struct family {
 	{"holdfast_gate_refusals_total", "counter",
 	 "Who came from outside: executions denied, processes killed, only reported, or out of reach.",
 	 refusals},
+	{"holdfast_refused_calls_total", "counter",
+	 "System calls that the filter of a unit refused; unit is empty where nobody can tell whose.",
+	 refused_calls},
 	{"holdfast_process_deaths_total", "counter",
 	 "Unexpected ends of holdfast's own processes since boot.", deaths},
 	{"holdfast_journal_lag_entries", "gauge",
@@ -401,9 +420,13 @@ size_t metrics_bound(const struct snapshot *snapshot)
 		       2 * strlen(plan_string(plan, plan->header->image_id)) +
 		       2 * strlen(plan_string(plan, plan->header->image_version));
 
-	for (uint32_t i = 0; i < plan_unit_count(plan); i++)
-		bound += (10 + plan_unit(plan, i)->secrets.count) *
-			 (160 + 2 * strlen(plan_unit_name(plan, i)));
+	size_t longest = 0;
+
+	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
+		size_t length = strlen(plan_unit_name(plan, i));
+		bound += (10 + plan_unit(plan, i)->secrets.count) * (160 + 2 * length);
+		longest = MAX(longest, length);
+	}
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_SECRETS); i++)
 		bound += 2 * strlen(plan_string(plan, plan_secret(plan, i)->name));
 	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_PROTECTIONS); i++) {
@@ -412,7 +435,7 @@ size_t metrics_bound(const struct snapshot *snapshot)
 			 2 * strlen(plan_string(plan, p->rung));
 	}
 	return bound + GATE_HALF_COUNT * (160 + 2 * (GATE_RUNG_MAX + 64)) +
-	       GATE_COUNTER_COUNT * 160;
+	       GATE_COUNTER_COUNT * 160 + GATE_CALLS_MAX * (160 + 2 * (longest + GATE_CALL_NAME));
 }
 
 /* A family without samples is left out, its HELP included. */

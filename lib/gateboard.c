@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
 #include "lib/fd.h"
 #include "lib/str.h"
 
 #define GATEBOARD_MAGIC	  UINT64_C(0x65746167666868)
-#define GATEBOARD_VERSION 1
+#define GATEBOARD_VERSION 2
 
 const char *const gate_half_names[GATE_HALF_COUNT] = {
 	[GATE_EXEC] = "exec-gate",
@@ -71,6 +72,51 @@ void gateboard_write_refusal(struct gateboard *board, const struct gate_refusal 
 	publish(&board->last.n_writes);
 	if (refusal->counter < GATE_COUNTER_COUNT)
 		atomic_fetch_add(&board->counters[refusal->counter], 1);
+}
+
+static bool is_same_call(const struct gate_call *a, const struct gate_call *b)
+{
+	return a->unit == b->unit && a->is_deadly == b->is_deadly && str_equal(a->name, b->name);
+}
+
+/* An entry never changes once it is counted among those that hold. */
+uint64_t gateboard_note_call(struct gateboard *board, const struct gate_call *call)
+{
+	uint64_t n = atomic_load(&board->n_calls), at = 0;
+
+	while (at < MIN(n, (uint64_t)GATE_CALLS_MAX) && !is_same_call(&board->calls[at], call))
+		at++;
+	if (at == GATE_CALLS_MAX) {
+		atomic_fetch_add(&board->calls_beyond, 1);
+		return 0;
+	}
+	if (at == n) {
+		board->calls[at] = *call;
+		atomic_store(&board->n_calls, n + 1);
+	}
+	return atomic_fetch_add(&board->call_counts[at], 1) + 1;
+}
+
+void gateboard_note_lost_calls(struct gateboard *board, uint64_t count)
+{
+	atomic_fetch_add(&board->calls_beyond, count);
+}
+
+bool gateboard_read_call(const struct gateboard *board, uint32_t i, struct gate_call *ret_call)
+{
+	if (i >= GATE_CALLS_MAX || i >= atomic_load(&board->n_calls))
+		return false;
+	*ret_call = board->calls[i];
+	ret_call->name[sizeof(ret_call->name) - 1] = '\0';
+	ret_call->allow[sizeof(ret_call->allow) - 1] = '\0';
+	ret_call->program[sizeof(ret_call->program) - 1] = '\0';
+	ret_call->count = atomic_load_explicit(&board->call_counts[i], memory_order_relaxed);
+	return true;
+}
+
+uint64_t gateboard_calls_beyond(const struct gateboard *board)
+{
+	return atomic_load_explicit(&board->calls_beyond, memory_order_relaxed);
 }
 
 struct gate_rung gateboard_read_rung(const struct gateboard *board, enum gate_half half)
@@ -148,5 +194,7 @@ uint64_t gateboard_changes(const struct gateboard *board)
 
 	for (enum gate_half half = 0; half < GATE_HALF_COUNT; half++)
 		sum += atomic_load_explicit(&board->rungs[half].n_writes, memory_order_relaxed);
-	return sum;
+	for (uint32_t i = 0; i < GATE_CALLS_MAX; i++)
+		sum += atomic_load_explicit(&board->call_counts[i], memory_order_relaxed);
+	return sum + gateboard_calls_beyond(board);
 }

@@ -52,6 +52,20 @@ struct gate_refusal {
 	char exe[GATE_EXE_MAX]; /* what it ran or wanted to run; its own bytes: not to be trusted */
 };
 
+/* What the filter of system calls refused, by unit and call: so many are told apart. */
+#define GATE_CALLS_MAX	  128
+#define GATE_CALL_NAME	  32
+#define GATE_PROGRAM_NAME 16
+
+struct gate_call {
+	uint32_t unit;		    /* PLAN_NO_UNIT: of none that is known */
+	uint32_t is_deadly;	    /* its process was killed for it */
+	char name[GATE_CALL_NAME];  /* "ptrace" */
+	char allow[GATE_CALL_NAME]; /* SandboxAllow='s word that lifts it; empty: there is none */
+	char program[GATE_PROGRAM_NAME]; /* the first that was refused it, as it calls itself */
+	uint64_t count;
+};
+
 /* Processes that may be in the middle of an execution at the same time; a power of two. */
 #define GATE_PENDING_MAX 2048
 
@@ -68,6 +82,11 @@ struct gateboard {
 		_Atomic uint64_t n_writes;
 		struct gate_refusal copies[2];
 	} last;
+	_Atomic uint64_t n_calls; /* entries of calls that hold */
+	_Atomic uint64_t
+		calls_beyond; /* refusals that found no room there, or got lost on the way */
+	struct gate_call calls[GATE_CALLS_MAX];
+	_Atomic uint64_t call_counts[GATE_CALLS_MAX];
 	/* For the gate's successor alone: gate/pending.h. */
 	_Atomic uint64_t pending[GATE_PENDING_MAX];
 };
@@ -83,9 +102,18 @@ void gateboard_write_rung(struct gateboard *board, enum gate_half half, enum pro
 /* Counts it too. */
 void gateboard_write_refusal(struct gateboard *board, const struct gate_refusal *refusal);
 
+/* Counts a refused call by unit, is_deadly and name; call->count is not looked at. The count with this
+ * one; 0: there is no room for another kind, and it is counted among those. */
+uint64_t gateboard_note_call(struct gateboard *board, const struct gate_call *call);
+/* So many got lost before anybody could look at them, at least. */
+void gateboard_note_lost_calls(struct gateboard *board, uint64_t count);
+
 /* Copies whose texts end and whose numbers are in range, whatever stands there. */
 struct gate_rung gateboard_read_rung(const struct gateboard *board, enum gate_half half);
 struct gate_refusal gateboard_read_refusal(const struct gateboard *board);
+/* The i-th refused call; false: there are no more. */
+bool gateboard_read_call(const struct gateboard *board, uint32_t i, struct gate_call *ret_call);
+uint64_t gateboard_calls_beyond(const struct gateboard *board);
 /* Grows with every write. */
 uint64_t gateboard_changes(const struct gateboard *board);
 uint64_t gateboard_count(const struct gateboard *board, enum gate_counter counter);

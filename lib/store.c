@@ -59,7 +59,8 @@ const uint64_t store_grants[ROLE_COUNT] = {
 			BIT(STORE_GATE_PUBLIC),
 	/* STORE_EXEC: by which file our own programs are known. */
 	[ROLE_GATE] = BIT(STORE_EXEC) | BIT(STORE_PLAN_PUBLIC) | BIT(STORE_BOARD_PUBLIC) |
-		      BIT(STORE_JOURNAL_READ) | BIT(STORE_GATE) | BIT(STORE_EXEC_GATE),
+		      BIT(STORE_JOURNAL_READ) | BIT(STORE_GATE) | BIT(STORE_EXEC_GATE) |
+		      BIT(STORE_AUDIT),
 	/* What belongs to one unit (values, state, report) is passed to its helper by number, as
 	 * these kinds would be every unit's. */
 	[ROLE_SECRETS] = SECRETS_GRANTS,

@@ -76,13 +76,14 @@ enum store_kind {
 	STORE_GATE,		 /* read-write: the gate's alone; lib/gateboard.h */
 	STORE_GATE_PUBLIC,	 /* read-only */
 	STORE_EXEC_GATE,	 /* the fanotify group that stops executions; gate/exec.h */
-	STORE_WATCHDOG,		 /* on a host: the armed /dev/watchdog, for PID 1 to feed */
-	STORE_BUTTON,		 /* on a host: readable when the power button was pressed */
-	STORE_ROOM,	      /* index: enum room_fd; PID 1's room and the way back (lib/room.h) */
-	STORE_CHANNEL,	      /* the supervisor's end of its channel to PID 1 (lib/proto.h) */
-	STORE_EVENT_JOURNAL,  /* eventfd: PID 1 appended to the journal -> supervisor */
-	STORE_EVENT_PHASE,    /* eventfd: the instance's phase changed -> PID 1 */
-	STORE_EVENT_ASK_INIT, /* eventfd: are you alive? health -> PID 1 */
+	STORE_AUDIT,	/* on a host: the kernel's words of refused system calls; gate/calls.h */
+	STORE_WATCHDOG, /* on a host: the armed /dev/watchdog, for PID 1 to feed */
+	STORE_BUTTON,	/* on a host: readable when the power button was pressed */
+	STORE_ROOM,	/* index: enum room_fd; PID 1's room and the way back (lib/room.h) */
+	STORE_CHANNEL,	/* the supervisor's end of its channel to PID 1 (lib/proto.h) */
+	STORE_EVENT_JOURNAL,	    /* eventfd: PID 1 appended to the journal -> supervisor */
+	STORE_EVENT_PHASE,	    /* eventfd: the instance's phase changed -> PID 1 */
+	STORE_EVENT_ASK_INIT,	    /* eventfd: are you alive? health -> PID 1 */
 	STORE_EVENT_ASK_SUPERVISOR, /* the same -> supervisor */
 	STORE_EVENT_ANSWER,	    /* eventfd: somebody answered -> health */
 	STORE_KIND_COUNT

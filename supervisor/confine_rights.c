@@ -213,17 +213,30 @@ bool confine_has_no_new_privileges(const struct child *child)
 	       (child->drops_rights && (child->unit->flags & UNIT_NO_NEW_PRIVILEGES));
 }
 
-static int install_filter(const struct child *child)
+static int install(const struct sock_fprog *program, unsigned told)
 {
 	/* Without the flag kernels before 5.16 slow all of the service down for the sake of a
 	 * sandbox that runs foreign code within one process, which this is not. */
-	static const unsigned flags[] = {SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0};
-	const struct sock_fprog *program =
-		filter_of(child->spawner->filters, child->request->unit, child->drops_rights);
+	const unsigned flags[] = {SECCOMP_FILTER_FLAG_SPEC_ALLOW | told, told, 0};
 	int r = -EINVAL;
 
 	for (size_t i = 0; r == -EINVAL && i < ARRAY_COUNT(flags); i++)
 		r = RAW3(seccomp, SECCOMP_SET_MODE_FILTER, flags[i], RAW_POINTER(program));
+	return r;
+}
+
+static int install_filter(const struct child *child)
+{
+	const struct filters *filters = child->spawner->filters;
+	uint32_t unit = child->request->unit;
+	bool is_heard = child->spawner->are_refusals_heard;
+	const struct sock_fprog *quiet = filter_of_quiet(filters, unit, child->drops_rights);
+	int r = install(filter_of(filters, unit, child->drops_rights),
+			is_heard ? SECCOMP_FILTER_FLAG_LOG : 0);
+
+	/* Without it there is more to hear than there should be. */
+	if (r == 0 && is_heard && quiet)
+		(void)install(quiet, 0);
 	return r;
 }
 

@@ -40,6 +40,11 @@ static void note_main_exit(struct board_unit *record, const struct journal_entry
 				     : 0;
 }
 
+static bool is_by_filter(const struct journal_entry *entry)
+{
+	return (entry->code == CLD_KILLED || entry->code == CLD_DUMPED) && entry->status == SIGSYS;
+}
+
 static void tell_exit(const struct manager *m, const struct journal_entry *entry,
 		      enum unit_result result, const char *what)
 {
@@ -53,7 +58,8 @@ static void tell_exit(const struct manager *m, const struct journal_entry *entry
 	if (setup)
 		event_with_string("setup", setup);
 	event_emit(EVENT_WARNING, "process-ended", plan_unit_name(&m->plan, entry->unit),
-		   "%s %s, status %d", what, work_exit_word(entry->code), entry->status);
+		   "%s %s, status %d%s", what, work_exit_word(entry->code), entry->status,
+		   is_by_filter(entry) ? " (SIGSYS: a filter of system calls)" : "");
 }
 
 /* The event of a command's end, for commands that run one after another. */

@@ -16,6 +16,13 @@ struct filters;
  * long as the process. */
 int filter_init(const struct plan *plan, struct filters **ret_filters);
 
+/*
+ * Where the kernel is asked to tell of refusals (SECCOMP_FILTER_FLAG_LOG): what goes on top of a unit's
+ * filter, so that it does not tell of those that are none. Borrowed; NULL: nothing needs it there.
+ */
+const struct sock_fprog *filter_of_quiet(const struct filters *filters, uint32_t unit,
+					 bool is_held);
+
 /* The unit's filter, or, for a process that its sandbox does not hold, the one that denies nothing.
  * Never NULL; borrowed. */
 const struct sock_fprog *filter_of(const struct filters *filters, uint32_t unit, bool is_held);

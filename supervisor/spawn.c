@@ -111,6 +111,8 @@ static void read_ourselves(struct spawner *spawner)
 		fstat(STDIN_FILENO, &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3);
 	spawner->has_no_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 	spawner->has_filters = sys_has_filters();
+	/* It is the gate's, and not ours to have. */
+	spawner->are_refusals_heard = store_find(spawner->store, STORE_AUDIT, 0) >= 0;
 	read_capabilities(spawner);
 }
 

@@ -33,8 +33,9 @@ struct spawner {
 	uint32_t uid, gid, umask;
 	bool is_at_root; /* our working directory is / */
 	bool is_stdin_null;
-	bool has_no_new_privs; /* whoever started holdfast has: all our children inherit it */
-	bool has_filters;      /* the kernel has seccomp's */
+	bool has_no_new_privs;	 /* whoever started holdfast has: all our children inherit it */
+	bool has_filters;	 /* the kernel has seccomp's */
+	bool are_refusals_heard; /* holdfast-gate hears what the kernel tells of theirs */
 
 	/* Memory for one spawn at a time: arguments and environment, and the child's stack. */
 	char *arena, *stack;

@@ -74,6 +74,17 @@ static void free_event(struct evidence_event *event)
 	*event = (struct evidence_event){0};
 }
 
+static void free_calls(struct evidence *evidence)
+{
+	for (size_t i = 0; i < evidence->n_calls; i++) {
+		free(evidence->calls[i].unit);
+		free(evidence->calls[i].call);
+		free(evidence->calls[i].allow);
+		free(evidence->calls[i].program);
+	}
+	evidence->n_calls = 0;
+}
+
 static void free_line(struct evidence_line *line)
 {
 	free(line->time);
@@ -114,6 +125,7 @@ void evidence_finish(struct evidence *evidence)
 		free_unit(&evidence->units[i]);
 	for (size_t i = 0; evidence->events && i < EVIDENCE_EVENTS_MAX; i++)
 		free_event(&evidence->events[i]);
+	free_calls(evidence);
 	free(evidence->units);
 	free(evidence->events);
 	free(evidence->cause_unit);
@@ -201,6 +213,7 @@ static void take_dump(struct evidence *evidence, const cJSON *object)
 	evidence->n_declared = -1;
 	evidence->dropped = 0;
 	evidence->gate = (struct evidence_gate){0};
+	free_calls(evidence);
 }
 
 static void take_cause(struct evidence *evidence, const cJSON *object)
@@ -260,6 +273,27 @@ static void take_unit(struct evidence *evidence, const cJSON *object)
 	add_requires(unit, cJSON_GetObjectItemCaseSensitive(object, "binds_to"));
 }
 
+static void add_call(struct evidence *evidence, const cJSON *object, bool is_deadly)
+{
+	const char *unit = get_text(object, "unit"), *call = get_text(object, "call");
+	struct evidence_call *found = evidence->calls;
+	size_t n = evidence->n_calls;
+
+	while (n > 0 && !(str_equal(found->unit, unit) && str_equal(found->call, call) &&
+			  found->is_deadly == is_deadly))
+		found++, n--;
+	if (n == 0) {
+		if (evidence->n_calls == EVIDENCE_CALLS_MAX)
+			return;
+		evidence->n_calls++;
+		*found = (struct evidence_call){.unit = copy(unit), .call = copy(call)};
+	}
+	set(&found->allow, get_text(object, "allow"));
+	set(&found->program, get_text(object, *get_text(object, "program") ? "program" : "name"));
+	found->count = get_number(object, "count", 1);
+	found->is_deadly = is_deadly;
+}
+
 static void add_event(struct evidence *evidence, const cJSON *object, const char *time)
 {
 	struct evidence_event *event = &evidence->events[evidence->n_events % EVIDENCE_EVENTS_MAX];
@@ -282,6 +316,11 @@ static void add_event(struct evidence *evidence, const cJSON *object, const char
 		.column = get_number(object, "column", 0),
 	};
 	evidence->n_events++;
+	/* Where there is a dump it has counted all of them. */
+	if (!evidence->has_dump && str_equal(get_text(object, "event"), "call-refused"))
+		add_call(evidence, object, false);
+	if (!evidence->has_dump && str_equal(get_text(object, "event"), "call-killed"))
+		add_call(evidence, object, true);
 }
 
 static void take_event(struct evidence *evidence, const cJSON *object)
@@ -353,6 +392,11 @@ static void take_gate(struct evidence *evidence, const cJSON *object)
 	};
 }
 
+static void take_refused_call(struct evidence *evidence, const cJSON *object)
+{
+	add_call(evidence, object, get_bool(object, "killed"));
+}
+
 static void take_end(struct evidence *evidence, const cJSON *object)
 {
 	evidence->n_declared = get_number(object, "lines", -1);
@@ -368,12 +412,24 @@ static const struct {
 	const char *type;
 	void (*take)(struct evidence *evidence, const cJSON *object);
 } types[] = {
-	{"cause", take_cause},	       {"image", take_image},	 {"config", take_config},
-	{"unit", take_unit},	       {"event", take_event},	 {"log", take_log},
-	{"log_state", take_log_state}, {"cgroup", take_cgroup},	 {"kernel", take_kernel},
-	{"gate", take_gate},	       {"end", take_end},	 {"protection", take_other},
-	{"mount", take_other},	       {"process", take_other},	 {"scratch", take_other},
-	{"secret", take_other},	       {"pressure", take_other},
+	{"cause", take_cause},
+	{"image", take_image},
+	{"config", take_config},
+	{"unit", take_unit},
+	{"event", take_event},
+	{"log", take_log},
+	{"log_state", take_log_state},
+	{"cgroup", take_cgroup},
+	{"kernel", take_kernel},
+	{"gate", take_gate},
+	{"refused_call", take_refused_call},
+	{"end", take_end},
+	{"protection", take_other},
+	{"mount", take_other},
+	{"process", take_other},
+	{"scratch", take_other},
+	{"secret", take_other},
+	{"pressure", take_other},
 };
 
 /* A line of an instance's output: holdfast's own have "event" and "by", services' have "holdfast".

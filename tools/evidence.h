@@ -16,6 +16,7 @@
 #define EVIDENCE_EVENTS_MAX   4096 /* the last ones are kept */
 #define EVIDENCE_TAIL	      8	   /* lines of each unit */
 #define EVIDENCE_REQUIRES_MAX 64
+#define EVIDENCE_CALLS_MAX    128 /* refused system calls, by unit and call */
 
 /* Strings are owned, never NULL, and free of control characters. */
 struct evidence_line {
@@ -43,6 +44,13 @@ struct evidence_gate {
 	int64_t denied, killed, reported, unkillable;
 };
 
+/* A system call that a filter refused. */
+struct evidence_call {
+	char *unit, *call, *allow, *program;
+	int64_t count;
+	bool is_deadly;
+};
+
 struct evidence {
 	struct evidence_unit *units; /* EVIDENCE_UNITS_MAX */
 	size_t n_units;
@@ -50,6 +58,8 @@ struct evidence {
 	size_t n_events;
 	char *cause_unit, *cause_result, *phase, *image, *kernel_oom;
 	struct evidence_gate gate;
+	struct evidence_call calls[EVIDENCE_CALLS_MAX];
+	size_t n_calls;
 	int64_t exit_status;
 	bool has_cause;
 	int64_t dropped;

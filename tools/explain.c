@@ -150,11 +150,24 @@ static void say_memory(const struct story *story, const struct evidence_unit *un
 	}
 }
 
+/* Those of holdfast let a call fail, and the runtime's mostly, too. */
+static void say_filter(const struct evidence_unit *unit)
+{
+	printf("%s was killed by a filter of system calls (SIGSYS).\n"
+	       "  holdfast's own filters only let calls fail: this one is of the program itself, or of "
+	       "the container's runtime.\n",
+	       unit->name);
+}
+
 static void say_signal(const struct story *story, const struct evidence_unit *unit)
 {
 	int64_t number = unit->exit_status;
 	bool is_known_oom = unit->is_oom_killed || *story->evidence->kernel_oom;
 
+	if (number == SIGSYS) {
+		say_filter(unit);
+		return;
+	}
 	printf("%s was killed by SIG%s (%" PRId64 ").\n", unit->name, signal_name(number), number);
 	if (number == SIGKILL && is_known_oom) {
 		say_memory(story, unit);
@@ -163,8 +176,6 @@ static void say_signal(const struct story *story, const struct evidence_unit *un
 		       "the memory limit with what it used.\n");
 	} else if (is_crash(number)) {
 		printf("  It crashed: this is a fault of the program.\n");
-	} else if (number == SIGSYS) {
-		printf("  It made a system call that its SystemCallFilter= does not allow.\n");
 	} else {
 		printf("  holdfast was not asked to stop it: another process sent the signal, or "
 		       "it did itself.\n");
@@ -184,6 +195,10 @@ static void say_exit_code(const struct story *story, const struct evidence_unit 
 static void say_core_dump(const struct story *story, const struct evidence_unit *unit)
 {
 	(void)story;
+	if (unit->exit_status == SIGSYS) {
+		say_filter(unit);
+		return;
+	}
 	printf("%s crashed with SIG%s (%" PRId64 ").\n  It is a fault of the program.\n",
 	       unit->name, signal_name(unit->exit_status), unit->exit_status);
 }

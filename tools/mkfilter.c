@@ -33,6 +33,9 @@
  *	enosys: fsopen				# denied with ENOSYS
  *	enosys: other-abis			# calls of another architecture
  *
+ * mkfilter --calls LIST NAME makes of such a list a table of all calls of the machine's architecture
+ * by number: the name, and the group that denies it.
+ *
  * There a denial does not return its error yet but FILTER_CODE(group, error), so that whoever loads
  * the filter can free whole groups by changing its returns, and needs no compiler for that. Two
  * filters come of it: one that knows the machine's own architecture alone, and one for where
@@ -449,19 +452,56 @@ static void print_deny_list(const char *name, struct sock_filter *filter)
 	printf("};\n");
 }
 
+static void find_groups(unsigned group_of[NUMBER_MAX])
+{
+	char line[512];
+	FILE *list = fopen(list_name, "re");
+
+	if (!list)
+		fail("%s", strerror(errno));
+	for (line_number = 1; fgets(line, sizeof(line), list); line_number++) {
+		struct rule rule;
+		if (strcmp(line, ALLOW_LINE) == 0 || !parse_line(line, &rule))
+			continue;
+		if (rule.number >= 0 && rule.number < NUMBER_MAX)
+			group_of[rule.number] = n_groups;
+	}
+	(void)fclose(list);
+}
+
+static void print_calls(const char *name)
+{
+	static unsigned group_of[NUMBER_MAX]; /* plus 1 */
+
+	find_groups(group_of);
+	printf("static const struct {\n\tconst char *name, *group;\n} %s_calls[] = {\n", name);
+	for (int number = 0; number < NUMBER_MAX; number++) {
+		char *call = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, number);
+		if (call)
+			printf("\t[%d] = {\"%s\", \"%s\"},\n", number, call,
+			       group_of[number] ? groups[group_of[number] - 1] : "");
+		free(call);
+	}
+	printf("};\n");
+}
+
 int main(int argc, char **argv)
 {
 	static struct sock_filter filter[FILTER_MAX];
+	bool wants_calls = argc == 4 && strcmp(argv[1], "--calls") == 0;
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: mkfilter LIST NAME\n");
+	if (argc != 3 && !wants_calls) {
+		fprintf(stderr, "usage: mkfilter [--calls] LIST NAME\n");
 		return 64;
 	}
+	argv += wants_calls;
 	list_name = argv[1];
 	is_deny_list = has_allow_line();
 	printf("/* Made by tools/mkfilter.c from %s. */\n#pragma once\n#include <linux/filter.h>\n\n",
 	       list_name);
-	if (is_deny_list)
+	if (wants_calls)
+		print_calls(argv[2]);
+	else if (is_deny_list)
 		print_deny_list(argv[2], filter);
 	else
 		print_allow_list(argv[2], filter);

@@ -184,6 +184,31 @@ static int say_executions(const struct evidence *evidence)
 	return n_told + 1;
 }
 
+/* ---------------------------------------------------------------- refused system calls */
+
+static void say_call(const struct evidence_call *call)
+{
+	const char *who = *call->unit ? call->unit : call->program;
+
+	printf("Refused: %s%s %s %s %" PRId64 " %s", *who ? who : "a process",
+	       *call->unit ? "" : " (of no unit that is known)",
+	       call->is_deadly ? "was killed by the system call filter for" : "was refused",
+	       call->call, call->count, plural(call->count, "time", "times"));
+	if (*call->program && *call->unit)
+		printf(" (it calls itself %s)", call->program);
+	printf(".\n");
+	if (*call->allow)
+		printf("  If it needs that: SandboxAllow=%s in its [X-Holdfast] allows it.\n",
+		       call->allow);
+}
+
+static int say_calls(const struct evidence *evidence)
+{
+	for (size_t i = 0; i < evidence->n_calls; i++)
+		say_call(&evidence->calls[i]);
+	return (int)evidence->n_calls;
+}
+
 /* ---------------------------------------------------------------- what else there is to know */
 
 static const struct {
@@ -192,12 +217,14 @@ static const struct {
 	{"mounts-opened", "Somebody may have read or written files here: "},
 	{"exec-refused-unseen", "Executions were refused that nobody can name: "},
 	{"exec-gate-mount", "The exec gate does not see everything: "},
+	{"calls-lost", "Not all refused system calls are counted: "},
 	{"gate-failed", "The gate could not do its work: "},
 };
 
 int refusals_say(const struct evidence *evidence)
 {
-	int n_told = say_killed(evidence) + say_reported(evidence) + say_executions(evidence);
+	int n_told = say_killed(evidence) + say_reported(evidence) + say_executions(evidence) +
+		     say_calls(evidence);
 
 	for (size_t i = 0; i < ARRAY_COUNT(notes); i++) {
 		const struct evidence_event *event =

@@ -124,6 +124,7 @@ int sysctls_set(struct boot *boot);  /* on a host */
 int network_start(struct boot *boot);
 int pstore_report(struct boot *boot); /* on a host: what the last panic left */
 int watchdog_arm(struct boot *boot);
+int audit_open(struct boot *boot);  /* on a host: what filters refuse is heard of */
 int button_open(struct boot *boot); /* on a host: the power button */
 int doors_close(struct boot *boot); /* on a host, once nothing of the kernel is changed any more */
 int report_kernel(struct boot *boot);

@@ -28,16 +28,16 @@
 #define ENVIRON_MAX	8192 /* variables */
 
 static int (*const steps[])(struct boot *boot) = {
-	place_find,	     readahead_own,    console_settle,	    request_open,
-	mounts_complete,     machine_identify, place_choose_ids,    request_load,
-	modules_load,	     pstore_report,    sysctls_set,	    watchdog_arm,
-	button_open,	     network_start,    request_complete,    readahead_units,
-	beside_check,	     limits_check,     root_prove,	    writes_report,
-	scratch_mount,	     folders_make,     directories_prepare, files_choose_directory,
-	credentials_prepare, notify_open,      listen_open,	    sockets_open,
-	secrets_open,	     cgroup_prepare,   doors_close,	    report_kernel,
-	sandbox_report,	     report_shells,    report_landlock,	    execgate_open,
-	root_list_writable,  room_prepare,     files_make,
+	place_find,	     readahead_own,	 console_settle,      request_open,
+	mounts_complete,     machine_identify,	 place_choose_ids,    request_load,
+	modules_load,	     pstore_report,	 sysctls_set,	      watchdog_arm,
+	button_open,	     network_start,	 request_complete,    readahead_units,
+	beside_check,	     limits_check,	 root_prove,	      writes_report,
+	scratch_mount,	     folders_make,	 directories_prepare, files_choose_directory,
+	credentials_prepare, notify_open,	 listen_open,	      sockets_open,
+	secrets_open,	     cgroup_prepare,	 doors_close,	      report_kernel,
+	sandbox_report,	     audit_open,	 report_shells,	      report_landlock,
+	execgate_open,	     root_list_writable, room_prepare,	      files_make,
 };
 
 int boot_fail(struct boot *boot, int status, const char *format, ...)

@@ -25,7 +25,7 @@
 	 BIT(STORE_CREDENTIALS) | BIT(STORE_CGROUP) | BIT(STORE_FINGERPRINTS) |                  \
 	 BIT(STORE_FINGERPRINTS_READ) | BIT(STORE_FINGERPRINT_KEY) | BIT(STORE_WATCHDOG) |       \
 	 BIT(STORE_BUTTON) | BIT(STORE_GATE) | BIT(STORE_GATE_PUBLIC) | BIT(STORE_EXEC_GATE) |   \
-	 BIT(STORE_ROOM))
+	 BIT(STORE_ROOM) | BIT(STORE_AUDIT))
 /* What the supervisor makes for the fetches of a unit. */
 #define SUPERVISOR_PUTS                                                          \
 	(BIT(STORE_SECRET) | BIT(STORE_SECRET_OTHER) | BIT(STORE_SECRET_STATE) | \

@@ -58,7 +58,8 @@ class Explain(harness.Case):
             (exited(126), "may not execute a program"),
             (killed(9), "web.service was killed by SIGKILL (9).\n  Who sends SIGKILL is mostly the kernel"),
             (killed(11), "web.service was killed by SIGSEGV (11).\n  It crashed"),
-            (killed(31), "SystemCallFilter="),
+            (killed(31), "web.service was killed by a filter of system calls (SIGSYS)."),
+            (killed(31, result="core-dump"), "web.service was killed by a filter of system calls (SIGSYS)."),
             (killed(15), "another process sent the signal"),
             (killed(6, result="core-dump"), "web.service crashed with SIGABRT (6)."),
             (killed(9, result="oom-kill"), "killed by the kernel because memory ran out"),
@@ -207,6 +208,24 @@ Kept out: 5 processes came in from outside (podman exec, kubectl exec, nsenter, 
         text = self.explain(dump(event("intruder-seen", "seen", level="warning", exe="/bin/sh", uid=0)))
         self.assertIn("Not kept out: holdfast saw 1 process from outside, or an execution", text)
         self.assertIn("With Shells=warn it only reports.", text)
+
+    def test_refused_system_calls(self):
+        counted = {"type": "refused_call", "unit": "web.service", "call": "ptrace", "count": 3, "killed": False, "program": "nginx",
+                   "allow": "ptrace"}
+        text = self.explain(dump(unit(result="success"), counted, counted | {"unit": "", "call": "reboot", "count": 1, "allow": ""},
+                                 counted | {"call": "bpf", "killed": True, "count": 1, "allow": "bpf"}))
+        self.assertEqual(text, """\
+Refused: web.service was refused ptrace 3 times (it calls itself nginx).
+  If it needs that: SandboxAllow=ptrace in its [X-Holdfast] allows it.
+Refused: nginx (of no unit that is known) was refused reboot 1 time.
+Refused: web.service was killed by the system call filter for bpf 1 time (it calls itself nginx).
+  If it needs that: SandboxAllow=bpf in its [X-Holdfast] allows it.
+""")
+        lines = [{"level": "warning", "event": "call-refused", "by": "holdfast-gate", "unit": "web.service", "call": "ptrace",
+                  "count": n, "allow": "ptrace", "name": "nginx", "msg": "no"} for n in (1, 10)]
+        self.assertIn("web.service was refused ptrace 10 times", self.explain("".join(json.dumps(l) + "\n" for l in lines)))
+        many = [counted | {"call": f"call {n}"} for n in range(300)]
+        self.assertEqual(self.explain(dump(*many)).count("Refused: "), 128)
 
     def test_who_could_not_be_killed(self):
         text = self.explain(dump(event("intruder-not-killed", "cannot", exe="/bin/sh", uid=0),

@@ -69,6 +69,7 @@ class InstanceCtl(instance.Case):
                                                                      "because web.service, which is essential, failed"]),
             ("ExecStart=/bin/sh -c 'kill -SEGV $$$$'", ["killed by SIGSEGV (11)", "It crashed"]),
             ("ExecStart=/bin/sh -c 'kill -KILL $$$$'", ["killed by SIGKILL (9)"]),
+            ("ExecStart=/bin/sh -c 'kill -SYS $$$$'", ["killed by a filter of system calls (SIGSYS)"]),
             ("ExecStart=/nonexistent/program", ["/nonexistent/program"]),
             ("ExecStart=/bin/sleep 100\nUser=nosuchuser", ["nosuchuser"]),
             ("Type=notify\nTimeoutStartSec=300ms\nExecStart=/bin/sleep 100", ["did not come up in time"]),
@@ -82,6 +83,15 @@ class InstanceCtl(instance.Case):
                 self.assertTrue(text.startswith("First: "), text)
                 for sentence in says:
                     self.assertIn(sentence, text)
+
+    def test_a_filters_victim_is_told_as_one(self):
+        whole = self.instance({"web.service": "[Service]\nExecStart=/bin/sleep 100\n",
+                               "victim.service": "[Service]\nExecStart=/bin/sh -c 'kill -SYS $$$$'\n[X-Holdfast]\nEssential=no\n"},
+                              ["web.service", "victim.service"])
+        whole.wait_running().wait_for('"event":"unit-failed"')
+        self.assertIn("(SIGSYS: a filter of system calls)", whole.text)
+        self.assertIn("it was killed by a filter of system calls", self.ctl(whole, "status")[1])
+        self.assertEqual(whole.stop(), 0)
 
     def test_bad_configuration_is_explained(self):
         text = self.explained({"web.service": "[Service]\nExecStart=/bin/true\nRestart=sometimes\n"}, ["web.service"])

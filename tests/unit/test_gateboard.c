@@ -69,6 +69,39 @@ static void test_what_was_written_last_is_read(void **state)
 	(void)close(fd);
 }
 
+static void test_refused_calls(void **state)
+{
+	struct gateboard *board;
+	struct gate_call call = {.unit = 1, .name = "ptrace", .allow = "ptrace"}, read;
+	int fd = make(&board);
+
+	(void)state;
+	assert_false(gateboard_read_call(board, 0, &read));
+	uint64_t before = gateboard_changes(board);
+	assert_int_equal(gateboard_note_call(board, &call), 1);
+	assert_int_equal(gateboard_note_call(board, &call), 2);
+	assert_true(gateboard_changes(board) > before);
+	call.is_deadly = 1;
+	assert_int_equal(gateboard_note_call(board, &call), 1);
+	assert_true(gateboard_read_call(board, 0, &read));
+	assert_int_equal(read.count, 2);
+	assert_string_equal(read.name, "ptrace");
+	assert_true(gateboard_read_call(board, 1, &read));
+	assert_false(gateboard_read_call(board, 2, &read));
+	for (uint32_t unit = 2; unit <= GATE_CALLS_MAX; unit++) {
+		call.unit = unit;
+		assert_int_equal(gateboard_note_call(board, &call), unit == GATE_CALLS_MAX ? 0 : 1);
+	}
+	assert_int_equal(gateboard_calls_beyond(board), 1);
+	/* Whatever stands there. */
+	memset((char *)board + 16, 0xff, sizeof(*board) - 16);
+	assert_true(gateboard_read_call(board, GATE_CALLS_MAX - 1, &read));
+	assert_int_equal(strlen(read.name), GATE_CALL_NAME - 1);
+	assert_false(gateboard_read_call(board, GATE_CALLS_MAX, &read));
+	assert_int_equal(gateboard_note_call(board, &call), 0);
+	(void)close(fd);
+}
+
 /* A service that is root may have written there: whatever it is, it ends and is in range. */
 static void test_damage(void **state)
 {
@@ -98,6 +131,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_begins_without_means),
 		cmocka_unit_test(test_what_was_written_last_is_read),
+		cmocka_unit_test(test_refused_calls),
 		cmocka_unit_test(test_damage),
 	};
 

@@ -129,6 +129,7 @@ static bool is_expected(enum role sender, uint32_t type, uint32_t kind, bool has
 		STORE_GATE,
 		STORE_GATE_PUBLIC,
 		STORE_EXEC_GATE,
+		STORE_AUDIT,
 		STORE_CGROUP,
 		STORE_FINGERPRINTS,
 		STORE_FINGERPRINTS_READ,
