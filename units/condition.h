@@ -11,6 +11,9 @@ struct condition_row {
 	const char *word; /* behind "Condition" */
 	enum condition_type type;
 	bool (*decide)(struct units *units, const char *parameter); /* for CONDITION_CONSTANT */
+	/* NULL: any parameter can be one; expected: of which there are more. */
+	bool (*is_known)(const char *parameter);
+	const char *expected;
 };
 
 /* The row for a key such as ConditionPathExists; NULL. */

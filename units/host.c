@@ -12,7 +12,7 @@
 #include "lib/str.h"
 #include "units/values.h"
 
-static const char *read_text(struct units *units, const char *path)
+const char *host_read_text(struct units *units, const char *path)
 {
 	char *text;
 	size_t size;
@@ -20,14 +20,14 @@ static const char *read_text(struct units *units, const char *path)
 	return source_read(&units->source, path, 65536, &text, &size) == 0 ? text : "";
 }
 
-static bool exists(struct units *units, const char *path)
+bool host_has_path(struct units *units, const char *path)
 {
 	mode_t mode;
 
 	return source_mode(&units->source, path, &mode) == 0;
 }
 
-static const char *get_variable(struct units *units, const char *name)
+const char *host_variable(struct units *units, const char *name)
 {
 	const char *const *environment = units->request.environment;
 	size_t length = strlen(name);
@@ -37,64 +37,6 @@ static const char *get_variable(struct units *units, const char *name)
 			return *environment + length + 1;
 	}
 	return NULL;
-}
-
-/* What runtimes leave behind (systemd-detect-virt(1) names the ids), and what none has named: a PID
- * namespace that is not the machine's, as systemd has it since 257. NULL: no container. */
-static const char *container_id(struct units *units)
-{
-	const char *id = get_variable(units, "container");
-
-	if (id && *id)
-		return id;
-	if (exists(units, "/run/.containerenv"))
-		return "podman";
-	if (exists(units, "/.dockerenv"))
-		return "docker";
-	return units->request.is_contained || get_variable(units, "KUBERNETES_SERVICE_HOST")
-		       ? "container-other"
-		       : NULL;
-}
-
-static const char *machine_id(struct units *units)
-{
-	static const struct {
-		const char *text, *id;
-	} vendors[] = {
-		{"Amazon EC2", "amazon"}, {"KVM", "kvm"},
-		{"QEMU", "qemu"},	  {"Google", "google"},
-		{"VMware", "vmware"},	  {"innotek", "oracle"},
-		{"Xen", "xen"},		  {"Microsoft", "microsoft"},
-		{"OpenStack", "kvm"},
-	};
-	static const char *const paths[] = {"/sys/class/dmi/id/product_name",
-					    "/sys/class/dmi/id/sys_vendor",
-					    "/sys/class/dmi/id/bios_vendor"};
-
-	for (size_t i = 0; i < ARRAY_COUNT(paths); i++) {
-		const char *text = read_text(units, paths[i]);
-		for (size_t j = 0; j < ARRAY_COUNT(vendors); j++) {
-			if (str_starts(text, vendors[j].text))
-				return vendors[j].id;
-		}
-	}
-	return NULL;
-}
-
-bool host_is_virtualization(struct units *units, const char *parameter)
-{
-	const char *container = container_id(units);
-	const char *machine = container ? NULL : machine_id(units);
-	bool wanted;
-
-	if (str_parse_bool(parameter, &wanted) == 0)
-		return wanted == (container || machine);
-	if (strcmp(parameter, "container") == 0)
-		return container;
-	if (strcmp(parameter, "vm") == 0)
-		return machine;
-	return (container && strcmp(parameter, container) == 0) ||
-	       (machine && strcmp(parameter, machine) == 0);
 }
 
 bool host_is_architecture(struct units *units, const char *parameter)
@@ -118,7 +60,7 @@ bool host_is_hostname(struct units *units, const char *parameter)
 
 bool host_has_kernel_argument(struct units *units, const char *parameter)
 {
-	char *text = arena_string(&units->arena, read_text(units, "/proc/cmdline"));
+	char *text = arena_string(&units->arena, host_read_text(units, "/proc/cmdline"));
 	char *save = NULL;
 	bool is_whole = strchr(parameter, '=');
 	size_t length = strlen(parameter);
@@ -137,23 +79,23 @@ bool host_has_environment(struct units *units, const char *parameter)
 	const char *value;
 
 	if (!equals)
-		return get_variable(units, parameter);
-	value = get_variable(units,
-			     arena_copy(&units->arena, parameter, (size_t)(equals - parameter)));
+		return host_variable(units, parameter);
+	value = host_variable(units,
+			      arena_copy(&units->arena, parameter, (size_t)(equals - parameter)));
 	return value && strcmp(value, equals + 1) == 0;
 }
 
 bool host_has_credential(struct units *units, const char *parameter)
 {
-	const char *folder = get_variable(units, "CREDENTIALS_DIRECTORY");
+	const char *folder = host_variable(units, "CREDENTIALS_DIRECTORY");
 
 	return folder && *folder == '/' && !strchr(parameter, '/') &&
-	       exists(units, arena_printf(&units->arena, "%s/%s", folder, parameter));
+	       host_has_path(units, arena_printf(&units->arena, "%s/%s", folder, parameter));
 }
 
 bool host_has_capability(struct units *units, const char *parameter)
 {
-	const char *bounding = strstr(read_text(units, "/proc/self/status"), "\nCapBnd:");
+	const char *bounding = strstr(host_read_text(units, "/proc/self/status"), "\nCapBnd:");
 	uint32_t bit;
 
 	if (!bounding || value_capability(parameter, &bit) < 0)
@@ -182,8 +124,8 @@ bool host_has_path_glob(struct units *units, const char *parameter)
 
 bool host_has_controllers(struct units *units, const char *parameter)
 {
-	char *available =
-		arena_string(&units->arena, read_text(units, "/sys/fs/cgroup/cgroup.controllers"));
+	char *available = arena_string(&units->arena,
+				       host_read_text(units, "/sys/fs/cgroup/cgroup.controllers"));
 	char *wanted = arena_string(&units->arena, parameter), *save = NULL;
 
 	for (char *word = strtok_r(wanted, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
@@ -301,7 +243,7 @@ uint64_t host_tasks_max(struct units *units)
 	uint64_t least = UINT64_MAX;
 
 	for (size_t i = 0; i < ARRAY_COUNT(bounds); i++) {
-		char *text = arena_string(&units->arena, read_text(units, bounds[i]));
+		char *text = arena_string(&units->arena, host_read_text(units, bounds[i]));
 		uint64_t bound;
 		text[strcspn(text, "\n")] = '\0';
 		/* "max" is none. */

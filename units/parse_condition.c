@@ -52,6 +52,10 @@ void parse_condition(const struct parse *parse, void *target)
 					  : parse_absolute(parse, text, offset);
 	if (!condition.parameter)
 		return;
+	if (row->is_known && !row->is_known(condition.parameter))
+		report_unknown(&parse->units->report, &condition.at,
+			       "%s: \"%s\" is never true: expected %s", parse->item->key,
+			       condition.parameter, row->expected);
 	if (row->decide)
 		condition.parameter = row->decide(parse->units, condition.parameter) ? "yes" : "no";
 	if (list->count == UNIT_LINES_MAX)

@@ -50,7 +50,9 @@ UNITS = {
     "forker": ONESHOT.format(command=f"{PROBE} fork 20", more="TasksMax=5\nRemainAfterExit=yes\n"),
     "spinner": ONESHOT.format(command=f"{PROBE} spin", more="CPUQuota=50%\n"),
     "dump": ONESHOT.format(command="/usr/lib/holdfast/holdfastctl dump", more=""),
-    "last": "[Unit]\nAfter=dump.service forker.service spinner.service eater.service\n[Service]\n"
+    # If it is not as the assertions say, nothing is shown.
+    "last": "[Unit]\nAfter=dump.service forker.service spinner.service eater.service\n"
+            "AssertVirtualization=vm\nAssertVirtualization=qemu\nAssertVirtualization=!container\n[Service]\n"
             f"ExecStart={PROBE} show {' '.join(SHOWN)}\n[X-Holdfast]\nEssential=yes\nSandbox=none\n",
 }
 
