@@ -113,6 +113,8 @@ int confine_filter_early(struct child *child);
 int confine_filter(struct child *child);
 /* Of the supervisor itself: gives up what none of its children may come to have. */
 void confine_all_bounding(struct spawner *spawner);
+/* Takes the filter that denies nothing, where some child needs no other and we may: it is inherited. */
+void confine_mark(struct spawner *spawner);
 int confine_bounding(struct child *child);
 int confine_groups(struct child *child);
 int confine_user(struct child *child);

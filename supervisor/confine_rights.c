@@ -46,24 +46,32 @@ static bool keeps_gid(const struct child *child)
 	return child->unit->gid == PLAN_NO_ID || child->unit->gid == child->spawner->gid;
 }
 
+/* A command that its unit's sandbox does not hold. */
+static bool has_free_commands(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_EXECS); i++) {
+		if (plan_exec(plan, i)->flags & EXEC_FULL_RIGHTS)
+			return true;
+	}
+	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
+		if (plan_unit(plan, i)->flags & UNIT_PERMISSIONS_START_ONLY)
+			return true;
+	}
+	return false;
+}
+
 /* What some child may come to have. Helpers are root's programs, and limit themselves. */
 static uint64_t bounding_of_all(const struct plan *plan)
 {
 	uint64_t set = 0;
 
-	if (plan_section_count(plan, PLAN_SECRETS) > 0)
+	if (plan_section_count(plan, PLAN_SECRETS) > 0 || has_free_commands(plan))
 		return UINT64_MAX;
-	for (uint32_t i = 0; i < plan_section_count(plan, PLAN_EXECS); i++) {
-		if (plan_exec(plan, i)->flags & EXEC_FULL_RIGHTS)
-			return UINT64_MAX;
-	}
 	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
 		const struct plan_unit *unit = plan_unit(plan, i);
-		if (unit->kind != UNIT_SERVICE)
-			continue;
-		if (!(unit->flags & UNIT_BOUNDING) || (unit->flags & UNIT_PERMISSIONS_START_ONLY))
-			return UINT64_MAX;
-		set |= unit->bounding_capabilities;
+		if (unit->kind == UNIT_SERVICE)
+			set |= unit->flags & UNIT_BOUNDING ? unit->bounding_capabilities
+							   : UINT64_MAX;
 	}
 	return set;
 }
@@ -225,15 +233,35 @@ static int install(const struct sock_fprog *program, unsigned told)
 	return r;
 }
 
+static bool needs_mark_alone(const struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan_unit_count(plan); i++) {
+		const struct plan_unit *unit = plan_unit(plan, i);
+		if (unit->kind == UNIT_SERVICE && unit->denied_calls == 0)
+			return true;
+	}
+	return has_free_commands(plan);
+}
+
+void confine_mark(struct spawner *spawner)
+{
+	bool may = spawner->has_no_new_privs || (spawner->capabilities & BIT(CAP_SYS_ADMIN));
+
+	spawner->is_marked = spawner->has_filters && may && needs_mark_alone(spawner->plan) &&
+			     install(filter_mark(spawner->filters), 0) == 0;
+}
+
 static int install_filter(const struct child *child)
 {
 	const struct filters *filters = child->spawner->filters;
 	uint32_t unit = child->request->unit;
 	bool is_heard = child->spawner->are_refusals_heard;
 	const struct sock_fprog *quiet = filter_of_quiet(filters, unit, child->drops_rights);
-	int r = install(filter_of(filters, unit, child->drops_rights),
-			is_heard ? SECCOMP_FILTER_FLAG_LOG : 0);
+	const struct sock_fprog *program = filter_of(filters, unit, child->drops_rights);
 
+	if (child->spawner->is_marked && program == filter_mark(filters))
+		return 0;
+	int r = install(program, is_heard ? SECCOMP_FILTER_FLAG_LOG : 0);
 	/* Without it there is more to hear than there should be. */
 	if (r == 0 && is_heard && quiet)
 		(void)install(quiet, 0);

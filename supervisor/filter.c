@@ -130,7 +130,12 @@ int filter_init(const struct plan *plan, struct filters **ret_filters)
 
 const struct sock_fprog *filter_of(const struct filters *filters, uint32_t unit, bool is_held)
 {
-	return &filters->items[is_held ? filters->of_unit[unit] : 0].program;
+	return is_held ? &filters->items[filters->of_unit[unit]].program : filter_mark(filters);
+}
+
+const struct sock_fprog *filter_mark(const struct filters *filters)
+{
+	return &filters->items[0].program;
 }
 
 const struct sock_fprog *filter_of_quiet(const struct filters *filters, uint32_t unit, bool is_held)

@@ -26,3 +26,6 @@ const struct sock_fprog *filter_of_quiet(const struct filters *filters, uint32_t
 /* The unit's filter, or, for a process that its sandbox does not hold, the one that denies nothing.
  * Never NULL; borrowed. */
 const struct sock_fprog *filter_of(const struct filters *filters, uint32_t unit, bool is_held);
+
+/* The one that denies nothing. Borrowed. */
+const struct sock_fprog *filter_mark(const struct filters *filters);

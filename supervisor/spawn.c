@@ -217,8 +217,10 @@ int spawn_init(struct spawner *spawner, const struct plan *plan, const struct st
 	read_ourselves(spawner);
 	own_pipes(spawner);
 	int r = filter_init(plan, &spawner->filters);
-	if (r == 0)
-		r = open_kept(spawner);
+	if (r < 0)
+		return r;
+	confine_mark(spawner);
+	r = open_kept(spawner);
 	if (r == 0)
 		r = map_memory(spawner);
 	return r < 0 ? r : confine_files_init(spawner);

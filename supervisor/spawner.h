@@ -36,6 +36,7 @@ struct spawner {
 	bool has_no_new_privs;	 /* whoever started holdfast has: all our children inherit it */
 	bool has_filters;	 /* the kernel has seccomp's */
 	bool are_refusals_heard; /* holdfast-gate hears what the kernel tells of theirs */
+	bool is_marked;		 /* all our children have one: see UNIT_IS_MARKED */
 
 	/* Memory for one spawn at a time: arguments and environment, and the child's stack. */
 	char *arena, *stack;
