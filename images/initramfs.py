@@ -4,7 +4,8 @@
     images/initramfs.py [--program FILE] [--modules DIR] [--cmdline WORDS] -o FILE [MODULE...]
 
 MODULE is a name as modprobe takes it, with parameters behind it if need be ("softdog soft_margin=5").
-What a module depends on is added and stands before it; what is built into the kernel is left out.
+What a module depends on is added and stands before it, and so does what it would rather have
+("softdep", where the kernel has that); what is built into the kernel is left out.
 The order is otherwise the one that was asked for. WORDS become the file /cmdline: what the image says
 itself, and nobody who edits the kernel's command line can change (holdfast-initramfs(8)).
 
@@ -51,10 +52,14 @@ class Modules:
         except FileNotFoundError:
             pass
 
-    def read(self, name):
+    def has(self, name):
+        return normal(name) in self.builtin or normal(name) in self.paths
+
+    def read(self, name, needed_by=None):
         path = self.paths.get(normal(name))
         if path is None:
-            raise KeyError(f"this kernel has no module {name}")
+            why = f", which {needed_by} needs" if needed_by else ""
+            raise KeyError(f"this kernel has no module {name}{why}")
         with open(path, "rb") as f:
             data = f.read()
         return lzma.decompress(data) if path.endswith(".xz") else data
@@ -64,17 +69,24 @@ class Modules:
 
     def resolve(self, wanted):
         """[(file name, parameters, content)] in load order."""
-        chosen = {}
+        chosen, begun = {}, set()
 
-        def add(name, parameters=""):
+        def add(name, parameters="", needed_by=None):
             key = normal(name)
-            if key in self.builtin or key in chosen:
+            if key in self.builtin or key in begun:
                 return
-            content = self.read(name)
+            begun.add(key)
+            content = self.read(name, needed_by)
             depends = re.search(rb"\0depends=([^\0]*)\0", content)
             for other in depends.group(1).decode().split(",") if depends else ():
                 if other:
-                    add(other)
+                    add(other, needed_by=name)
+            # As modprobe does: before it, and those that there are (modprobe.d(5), softdep).
+            for softdep in re.findall(rb"\0softdep=([^\0]*)\0", content):
+                before = softdep.decode().partition("post:")[0].removeprefix("pre:")
+                for other in before.split():
+                    if self.has(other):
+                        add(other, needed_by=name)
             chosen[key] = (self.file_name(name), parameters, content)
 
         for entry in wanted:

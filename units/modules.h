@@ -5,6 +5,6 @@
  */
 #include "units/unit.h"
 
-/* An error for each module that the list has not, or whose files are not there; a warning where there
- * is no list, since in containers none is needed. */
+/* An error for each module that the list has not, whose files are not there or not for one kernel, or which
+ * stand before what they need; a warning where there is no list, since in containers none is needed. */
 void modules_check(struct units *units);

@@ -222,6 +222,19 @@ class Archive(harness.Case):
         self.assertIn("no module nosuch", done.stderr)
         self.assertFalse(os.path.exists(path))
 
+    def test_what_a_module_needs_and_would_rather_have(self):
+        folder = f"{self.dir}/modules"
+        os.mkdir(folder)
+        told = {"a": b"depends=b\0softdep=pre: c nosuch post: d", "b": b"depends=", "c": b"depends=a", "d": b"depends="}
+        for name, content in told.items():
+            with open(f"{folder}/{name}.ko", "wb") as f:
+                f.write(b"\x7fELF\0" + content + b"\0")
+        found = initramfs.Modules(folder).resolve(["a", "b"])
+        self.assertEqual([name for name, _, _ in found], ["b.ko", "c.ko", "a.ko"])
+        os.unlink(f"{folder}/b.ko")
+        with self.assertRaisesRegex(KeyError, "no module b, which a needs"):
+            initramfs.Modules(folder).resolve(["a"])
+
 
 class Corrupted(Case):
 
