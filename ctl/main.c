@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "ctl/verbs.h"
+#include "ctl/visitor.h"
 #include "lib/cleanup.h"
 #include "lib/str.h"
 
@@ -75,6 +76,9 @@ int main(int argc, char **argv)
 		options.directory = argv[at + 1];
 		at += 2;
 	}
+	int r = visitor_settle(options.directory);
+	if (r != CTL_OK)
+		return r;
 	if (at >= argc)
 		return show_help(stderr);
 	if (str_equal(argv[at], "--help") || str_equal(argv[at], "-h"))

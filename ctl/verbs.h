@@ -6,6 +6,7 @@
 #define CTL_USAGE	64
 #define CTL_NO_INSTANCE 69
 #define CTL_BAD_OUTPUT	74 /* stdout cannot be written */
+#define CTL_NOT_SEEN	77 /* executed by whom the gate cannot see */
 
 struct ctl_options {
 	const char *directory; /* --run; NULL: search */

@@ -184,7 +184,7 @@ static void add_young(struct detect *detect, const struct judge_result *result, 
 	detect->young[detect->n_young++] = (struct detect_young){
 		.pid = result->stat.pid,
 		.start_ticks = result->stat.start_ticks,
-		.is_executing = result->is_executing,
+		.executing_us = result->is_executing ? result->grace_us : 0,
 		.is_orphan = result->is_orphan,
 		.until_us = now_us + result->grace_us,
 	};
@@ -257,9 +257,10 @@ static bool is_still_young(struct detect *detect, struct look *look, struct dete
 		add_intruder(detect, look, &result);
 	if (verdict != JUDGE_YOUNG)
 		return false;
-	if (result.is_executing && !young->is_executing)
+	if (result.is_executing && result.grace_us > young->executing_us) {
 		young->until_us = now_us + result.grace_us;
-	young->is_executing = result.is_executing;
+		young->executing_us = result.grace_us;
+	}
 	/* Without a top its parents changed too often to be followed, which is no fault of its own. */
 	if (now_us < young->until_us || result.top == 0)
 		return true;

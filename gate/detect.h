@@ -32,8 +32,10 @@ struct detect {
 
 	struct detect_young {
 		int32_t pid;
-		bool is_executing, is_orphan;
+		bool is_orphan;
 		uint64_t start_ticks, until_us;
+		uint64_t
+			executing_us; /* the grace that it got for being on its way into a program */
 	} young[DETECT_YOUNG_MAX];
 	uint32_t n_young;
 

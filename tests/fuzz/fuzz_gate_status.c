@@ -1,4 +1,4 @@
-/* TESTS: gate/judge.c lib/proc.c lib/board.c lib/journal.c lib/plan.c lib/io.c lib/fd.c lib/sys.c lib/str.c lib/clock.c */
+/* TESTS: gate/judge.c lib/proc.c lib/store.c lib/board.c lib/journal.c lib/plan.c lib/io.c lib/fd.c lib/sys.c lib/str.c lib/clock.c */
 /*
  * What /proc says of a process, in whose name, groups and numbers that process has a hand: the first
  * byte says which file it is.

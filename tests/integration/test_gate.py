@@ -180,7 +180,8 @@ class Outside(GateCase):
             self.assertEqual(self.status(container)["units"][0]["name"], "quiet.service")
         self.assertTrue(container.healthcheck())
         self.assertEqual(container.exec(CTL, "sleep", "1")[0], 0)
-        self.assertEqual(container.exec(CTL, "version", options=("--user", "1234"))[0], 0)
+        for options in (("--user", "1234"), ("--privileged",), ("--user", "1234", "--privileged")):
+            self.assertEqual(container.exec(CTL, "sleep", "0.2", options=options)[0], 0, options)
         self.assertIn('"type":"dump"', container.exec(CTL, "dump")[1])
         self.assertEqual(self.events(container, "intruder-killed"), [])
 
@@ -335,6 +336,22 @@ class Restricted(GateCase):
         code, out, _ = container.exec(*SHELL)
         self.assert_refused(container, (code, out), "exec")
         self.assertTrue(container.healthcheck())
+        self.assertEqual(container.stop(), 0)
+
+    def test_holdfastctl_is_let_in_or_refuses_itself(self):
+        """Whoever executes it, nobody is killed and nothing ends: also while it takes its time."""
+        container = self.instance()
+        for options in ((), ("--privileged",), ("--user", "0", "--privileged")):
+            with self.subTest(options=options):
+                self.assertEqual(container.exec(CTL, "sleep", "0.3", options=options)[0], 0)
+                self.assertIn('"type":"dump"', container.exec(CTL, "dump", options=options)[1])
+        for user in ("0", "1234"):
+            with self.subTest(user=user):
+                code, out, err = container.exec(CTL, "sleep", "5", options=("--user", user))
+                self.assertEqual((code, out), (77, ""))
+                self.assertIn("cannot see what uid", err)
+        self.assertEqual(self.status(container)["phase"], "running")
+        self.assertEqual([e for e in container.lines() if "intruder" in e.get("event", "")], [])
         self.assertEqual(container.stop(), 0)
 
     def test_root_ends_the_instance(self):
