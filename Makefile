@@ -130,9 +130,9 @@ CALLS := $(B)/gen/gate/call-names.h
 $(CALLS): supervisor/service-filter.list $(B)/host/bin/mkfilter
 	@mkdir -p $(@D)
 	$(B)/host/bin/mkfilter --calls $< gate >$@
-$(B)/host/bin/mkfilter: tools/mkfilter.c Makefile
+$(B)/host/bin/mkfilter: tools/mkfilter.c tools/shorten.c tools/shorten.h Makefile
 	@mkdir -p $(@D)
-	$(CC_host) $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $< -lseccomp
+	$(CC_host) $(CPPFLAGS) $(CF_host) $(LF_host) -o $@ $(filter %.c,$^) -lseccomp
 $(FILTERS): $(B)/gen/%.h: %.list $(B)/host/bin/mkfilter
 	@mkdir -p $(@D)
 	$(B)/host/bin/mkfilter $< $(subst -,_,$(subst /,_,$(patsubst %/filter,%,$(patsubst %-filter,%,$*)))) >$@

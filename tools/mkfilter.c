@@ -52,6 +52,8 @@
 
 #include <linux/filter.h>
 
+#include "tools/shorten.h"
+
 #define COMPARISONS_MAX	 6 /* one for each argument */
 #define ALTERNATIVES_MAX 16
 #define FILTER_MAX	 4096 /* BPF_MAXINSNS */
@@ -388,6 +390,21 @@ static void add_architectures(scmp_filter_ctx context)
 	}
 }
 
+/* Shorter, and proven to be the same: this runs on the machine that builds. */
+static size_t shorten(struct sock_filter *filter, size_t count)
+{
+	static struct sock_filter whole[FILTER_MAX];
+	unsigned architectures[8] = {seccomp_arch_native(), ~0U};
+
+	for (size_t i = 0; foreign_architectures[i]; i++)
+		architectures[2 + i] = foreign_architectures[i];
+	memcpy(whole, filter, count * sizeof(*filter));
+	size_t shortened = shorten_filter(filter, count);
+	if (!shorten_is_same(whole, count, filter, shortened, architectures))
+		fail("the filter is another one when it is shortened");
+	return shortened;
+}
+
 static size_t compile(enum flavour flavour, struct sock_filter *ret_filter)
 {
 	static const uint32_t defaults[] = {
@@ -418,7 +435,7 @@ static size_t compile(enum flavour flavour, struct sock_filter *ret_filter)
 		fail("1 to %d instructions were expected", FILTER_MAX - 1);
 	(void)fclose(file);
 	seccomp_release(context);
-	return count;
+	return shorten(ret_filter, count);
 }
 
 static void print(const char *name, const char *what, const struct sock_filter *filter,
