@@ -61,8 +61,9 @@ int ctl_version(const struct ctl_options *options, int argc, char **argv)
 	(void)options;
 	if (argc > 0)
 		return ctl_usage("version takes no argument, and \"%s\" was given", argv[0]);
-	(void)printf("holdfast %s\n", HOLDFAST_VERSION);
-	return fflush(stdout) == 0 ? CTL_OK : CTL_BAD_OUTPUT;
+	/* The line's end flushes it, so that a failure of that is one of printf(3). */
+	bool is_written = printf("holdfast %s\n", HOLDFAST_VERSION) >= 0 && fflush(stdout) == 0;
+	return is_written ? CTL_OK : CTL_BAD_OUTPUT;
 }
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 
 #define REQUEST_MAX 512
 #define ANSWER_MAX  16 /* "HTTP/1.1 200 " is all that is read */
+#define WHY_MAX	    64
 
 enum stage { STAGE_OFF, STAGE_WAIT, STAGE_CONNECT, STAGE_ANSWER, STAGE_PROCESS };
 
@@ -36,6 +38,7 @@ struct probe {
 	uint32_t failures, successes;
 	char answer[ANSWER_MAX];
 	size_t length;
+	char why[WHY_MAX]; /* the last answer was none, or not good */
 };
 
 struct probes {
@@ -93,6 +96,21 @@ static void stop_asking(struct manager *m, struct probe *probe)
 	probe->stage = STAGE_OFF;
 }
 
+/* Behind the probe's name: what was asked, and what came of it. */
+static void emit_failure(struct manager *m, const struct probe *probe, enum event_level level,
+			 const char *what)
+{
+	const char *target = plan_string(&m->plan, plan_of(m, probe)->target);
+
+	event_with_string("probe", kind_names[probe->kind]);
+	if (*target)
+		event_with_string("target", target);
+	event_with_string("why", probe->why);
+	event_emit(level, "probe-failed", plan_unit_name(&m->plan, probe->unit),
+		   "the %s probe %s: %s%s%s", kind_names[probe->kind], what, target,
+		   *target ? ": " : "", probe->why);
+}
+
 static void set_flags(struct manager *m, struct probe *probe, uint32_t set, uint32_t clear)
 {
 	struct board_unit record = *board_peek_unit(&m->board, probe->unit);
@@ -102,10 +120,11 @@ static void set_flags(struct manager *m, struct probe *probe, uint32_t set, uint
 		return;
 	record.flags = flags;
 	manager_publish(m, probe->unit, &record);
-	event_with_string("probe", kind_names[probe->kind]);
-	event_emit(set ? EVENT_INFO : EVENT_WARNING, set ? "probe-passed" : "probe-failed",
-		   plan_unit_name(&m->plan, probe->unit), "the %s probe %s",
-		   kind_names[probe->kind], set ? "passes" : "fails");
+	if (set) {
+		event_with_string("probe", kind_names[probe->kind]);
+		event_emit(EVENT_INFO, "probe-passed", plan_unit_name(&m->plan, probe->unit),
+			   "the %s probe passes", kind_names[probe->kind]);
+	}
 	manager_mark_around(m, probe->unit);
 }
 
@@ -125,18 +144,28 @@ static void has_passed(struct manager *m, struct probe *probe)
 			  0);
 }
 
+/* Told once, also of a service that never was ready. */
+static void is_not_ready(struct manager *m, struct probe *probe)
+{
+	bool was_ready = board_peek_unit(&m->board, probe->unit)->flags & BOARD_UNIT_READY;
+
+	if (was_ready || probe->failures == plan_of(m, probe)->failure_threshold)
+		emit_failure(m, probe, EVENT_WARNING, "fails");
+	set_flags(m, probe, 0, BOARD_UNIT_READY);
+}
+
 static void has_failed(struct manager *m, struct probe *probe)
 {
 	struct board_unit record = *board_peek_unit(&m->board, probe->unit);
+	char what[64];
 
 	if (probe->kind == PROBE_READINESS) {
-		set_flags(m, probe, 0, BOARD_UNIT_READY);
+		is_not_ready(m, probe);
 		return;
 	}
-	event_with_string("probe", kind_names[probe->kind]);
-	event_emit(EVENT_ERROR, "probe-failed", plan_unit_name(&m->plan, probe->unit),
-		   "the %s probe failed %u times: the service has failed", kind_names[probe->kind],
-		   probe->failures);
+	(void)snprintf(what, sizeof(what), "failed %u time%s, so the service has failed",
+		       probe->failures, probe->failures == 1 ? "" : "s");
+	emit_failure(m, probe, EVENT_ERROR, what);
 	work_fail(&record, RESULT_PROBE);
 	transition_advance(m, probe->unit, &record, EVENT_UNIT_WATCHDOG);
 }
@@ -160,6 +189,17 @@ static void take_answer(struct manager *m, struct probe *probe, bool is_good)
 		probe->stage = STAGE_OFF;
 		probe_update(m, probe->unit);
 	}
+}
+
+__attribute__((format(printf, 3, 4))) static void
+take_failure(struct manager *m, struct probe *probe, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(probe->why, sizeof(probe->why), format, args);
+	va_end(args);
+	take_answer(m, probe, false);
 }
 
 /* ---- asking */
@@ -263,8 +303,9 @@ static void ask(struct manager *m, struct probe *probe)
 		return;
 	}
 	probe->due_us = clock_add_us(clock_now_us(), plan->timeout_us);
+	errno = 0;
 	if (!(plan->type == PROBE_EXEC ? ask_by_process(m, probe) : ask_by_socket(m, probe)))
-		take_answer(m, probe, false);
+		take_failure(m, probe, "%s", errno ? strerror(errno) : "it could not be asked");
 }
 
 /* ---- answers */
@@ -276,7 +317,7 @@ static void send_request(struct manager *m, struct probe *probe)
 	struct strbuf buf;
 
 	if (!parse_target(plan_string(&m->plan, plan_of(m, probe)->target), &target)) {
-		take_answer(m, probe, false);
+		take_failure(m, probe, "it could not be asked");
 		return;
 	}
 	strbuf_init(&buf, request, sizeof(request));
@@ -288,21 +329,37 @@ static void send_request(struct manager *m, struct probe *probe)
 	if (buf.is_cut ||
 	    send(probe->fd, buf.data, buf.length, MSG_NOSIGNAL) != (ssize_t)buf.length ||
 	    !poll_for(m, probe, EPOLL_CTL_MOD, EPOLLIN))
-		take_answer(m, probe, false);
+		take_failure(m, probe, "the question could not be sent");
+}
+
+/* 0: it is none. */
+static int status_of(const char *answer, size_t length)
+{
+	int status = 0;
+
+	if (length < 12 || memcmp(answer, "HTTP/1.", 7) != 0 || answer[8] != ' ')
+		return 0;
+	for (int i = 9; i < 12; i++) {
+		if (answer[i] < '0' || answer[i] > '9')
+			return 0;
+		status = status * 10 + (answer[i] - '0');
+	}
+	return status;
 }
 
 /* Kubernetes' rule: 200 to 399 is good. */
-static bool is_good_status(const char *answer, size_t length)
+static void judge_answer(struct manager *m, struct probe *probe)
 {
-	if (length < 12 || memcmp(answer, "HTTP/1.", 7) != 0 || answer[8] != ' ')
-		return false;
-	int status = 0;
-	for (int i = 9; i < 12; i++) {
-		if (answer[i] < '0' || answer[i] > '9')
-			return false;
-		status = status * 10 + (answer[i] - '0');
-	}
-	return status >= 200 && status < 400;
+	int status = status_of(probe->answer, probe->length);
+
+	if (status >= 200 && status < 400)
+		take_answer(m, probe, true);
+	else if (status > 0)
+		take_failure(m, probe, "it answered %d", status);
+	else
+		take_failure(m, probe, "%s",
+			     probe->length ? "what it answered is no HTTP"
+					   : "it hung up without an answer");
 }
 
 static void read_answer(struct manager *m, struct probe *probe)
@@ -315,7 +372,7 @@ static void read_answer(struct manager *m, struct probe *probe)
 	if (n > 0)
 		probe->length += (size_t)n;
 	if (n <= 0 || probe->length >= 12)
-		take_answer(m, probe, is_good_status(probe->answer, probe->length));
+		judge_answer(m, probe);
 }
 
 static void finish_connect(struct manager *m, struct probe *probe)
@@ -324,7 +381,7 @@ static void finish_connect(struct manager *m, struct probe *probe)
 	socklen_t length = sizeof(error);
 
 	if (getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0 || error)
-		take_answer(m, probe, false);
+		take_failure(m, probe, "%s", strerror(error ? error : errno));
 	else if (plan_of(m, probe)->type == PROBE_TCP)
 		take_answer(m, probe, true);
 	else
@@ -352,7 +409,12 @@ void probe_note_exit(struct manager *m, const struct journal_entry *entry)
 			continue;
 		/* Gone already: there is nothing to kill any more. */
 		probe->stage = STAGE_WAIT;
-		take_answer(m, probe, entry->code == CLD_EXITED && entry->status == 0);
+		if (entry->code == CLD_EXITED && entry->status == 0)
+			take_answer(m, probe, true);
+		else
+			take_failure(m, probe, "it ended with %s %d",
+				     entry->code == CLD_EXITED ? "status" : "signal",
+				     entry->status);
 	}
 }
 
@@ -401,7 +463,8 @@ void probe_check_time(struct manager *m, uint64_t now)
 		if (probe->stage == STAGE_WAIT)
 			ask(m, probe);
 		else
-			take_answer(m, probe, false);
+			take_failure(m, probe, "no answer within TimeoutSec= (%.3g s)",
+				     (double)plan_of(m, probe)->timeout_us / USEC_PER_SEC);
 	}
 }
 

@@ -232,8 +232,7 @@ static void say_start_limit(const struct story *story, const struct evidence_uni
 		printf("  Its last run exited with status %" PRId64 ".\n", unit->exit_status);
 	else if (unit->has_exited)
 		printf("  Its last run was killed by SIG%s.\n", signal_name(unit->exit_status));
-	else
-		(void)failures_say_secrets(story->evidence, unit->name);
+	(void)failures_say_last(story->evidence, unit->name);
 }
 
 static void say_protocol(const struct story *story, const struct evidence_unit *unit)
@@ -272,8 +271,8 @@ static void say_assert(const struct story *story, const struct evidence_unit *un
 
 static void say_probe(const struct story *story, const struct evidence_unit *unit)
 {
-	(void)story;
 	printf("%s failed its probe too often and was stopped.\n", unit->name);
+	(void)failures_say_last(story->evidence, unit->name);
 }
 
 static void say_dependency(const struct story *story, const struct evidence_unit *unit)

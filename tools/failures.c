@@ -37,20 +37,35 @@ int failures_say_secrets(const struct evidence *evidence, const char *unit)
 	return n_told;
 }
 
-static bool is_error(const struct evidence_event *event)
+int failures_say_last(const struct evidence *evidence, const char *unit)
 {
-	return str_equal(event->level, "error");
+	const struct evidence_event *event = evidence_last_event(evidence, "probe-failed", unit);
+
+	/* Of readiness nobody is stopped. */
+	if (!event || strstr(event->message, "readiness"))
+		return failures_say_secrets(evidence, unit);
+	printf("  holdfast said: %s\n", event->message);
+	return 1;
 }
 
-/* Whether the same was said again later: the last one counts. */
+static bool is_error(const struct evidence_event *event)
+{
+	return str_equal(event->level, "error") || str_equal(event->name, "probe-failed");
+}
+
+/* Whether the same was said again later, of which the last one counts, or is over. */
 static bool is_repeated(const struct evidence *evidence, size_t i)
 {
 	const struct evidence_event *event = evidence_event_at(evidence, i), *later;
 
 	while ((later = evidence_event_at(evidence, ++i))) {
+		if (!str_equal(later->unit, event->unit))
+			continue;
 		if (str_equal(later->name, event->name) &&
-		    str_equal(later->message, event->message) &&
-		    str_equal(later->unit, event->unit))
+		    str_equal(later->message, event->message))
+			return true;
+		if (str_equal(event->name, "probe-failed") &&
+		    str_equal(later->name, "probe-passed"))
 			return true;
 	}
 	return false;
@@ -65,7 +80,7 @@ int failures_say_errors(const struct evidence *evidence)
 		if (!is_error(event) || is_repeated(evidence, i))
 			continue;
 		if (n_told++ == 0)
-			printf("Nothing has ended, but these errors stand there:\n");
+			printf("Nothing has ended, but this went wrong:\n");
 		printf("  %s %s%s%s\n", event->time, event->unit, *event->unit ? ": " : "",
 		       event->message);
 	}

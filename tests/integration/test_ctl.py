@@ -519,6 +519,8 @@ class Small(harness.Case):
             version = f.read().strip()
         self.assertEqual(self.ctl("version").stdout, f"holdfast {version}\n")
         self.assertEqual(self.ctl("version", "x").returncode, 64)
+        with open("/dev/full", "w", encoding="ascii") as full:
+            self.assertEqual(subprocess.run([CTL, "version"], stdout=full, check=False).returncode, 74)
 
     def test_sleep(self):
         start = time.monotonic()

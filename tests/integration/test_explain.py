@@ -111,11 +111,24 @@ class Explain(harness.Case):
         self.assertIn("restarted too often (5 times)", text)
         self.assertIn("  The secret DB (vault:a/b#c) is not what it must be: nothing says where Vault is\n", text)
 
+    def test_a_probe_is_told_behind_what_it_led_to(self):
+        failed = event("probe-failed", "the liveness probe failed 3 times", unit="web.service")
+        for result in ("probe", "start-limit-hit"):
+            self.assertIn("  holdfast said: the liveness probe failed 3 times\n",
+                          self.explain(dump(killed(15, result=result), failed)))
+
+    def test_readiness_that_failed_and_came_back_is_nothing_wrong(self):
+        failed = event("probe-failed", "the readiness probe fails: it answered 503", level="warning", unit="web.service")
+        passed = event("probe-passed", "the readiness probe passes", level="info", unit="web.service")
+        up = unit(result="success")
+        self.assertIn("it answered 503", self.explain(dump(up, failed)))
+        self.explain(dump(up, failed, passed), status=1)
+
     def test_errors_that_ended_nothing_are_told(self):
         """A unit whose secrets are tried again and again is starting, and no failure."""
         again = event("secret-unreachable", "secret DB (vault:a/b#c): no route", unit="web.service")
         text = self.explain(dump(unit(result="success", state="fetching"), again, event("x", "fine", level="info"), again))
-        self.assertEqual(text, "Nothing has ended, but these errors stand there:\n"
+        self.assertEqual(text, "Nothing has ended, but this went wrong:\n"
                                "  2026-01-02T03:04:00.000000Z web.service: secret DB (vault:a/b#c): no route\n")
 
     def test_what_may_be_written_is_said_to_who_tried(self):

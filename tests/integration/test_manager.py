@@ -360,14 +360,15 @@ class Probes(instance.Case):
     def test_readiness_follows_the_answers(self):
         run = self.instance({"a.service": self.unit("X-Readiness", keys="FailureThreshold=2")},
                             ["a.service"], health=True)
-        run.wait_running()
+        run.wait_for(f"the readiness probe fails: {self.url}: it answered 503")
         self.assertEqual(self.readyz(run), 503)
         self.server.status = 204
         run.wait_for("the readiness probe passes")
         self.assertEqual(self.readyz(run), 200)
         self.server.status = 500
-        run.wait_for("the readiness probe fails")
+        run.wait_for("it answered 500")
         self.assertEqual(self.readyz(run), 503)
+        self.assertEqual(len(run.events("probe-failed")), 2)
         self.assertEqual(run.stop(), 0)
         self.assertEqual(self.notes("service start"), ["service start"])
 
@@ -396,10 +397,11 @@ class Probes(instance.Case):
             port = silent.getsockname()[1]
             for section, question, sign in (
                     ("X-Readiness", f"TCPSocket={port}", "the readiness probe passes"),
-                    ("X-Liveness", f"HTTPGet=http://127.0.0.1:{port}/\nTimeoutSec=100ms", "probe-failed"),
-                    ("X-Liveness", f"TCPSocket={harness.free_port()}", "probe-failed"),
+                    ("X-Liveness", f"HTTPGet=http://127.0.0.1:{port}/\nTimeoutSec=100ms",
+                     "no answer within TimeoutSec= (0.1 s)"),
+                    ("X-Liveness", f"TCPSocket={harness.free_port()}", "so the service has failed: 127.0.0.1"),
                     ("X-Readiness", f"Exec={instance.SERVICE} -e 0", "the readiness probe passes"),
-                    ("X-Liveness", f"Exec={instance.SERVICE} -e 1", "probe-failed")):
+                    ("X-Liveness", f"Exec={instance.SERVICE} -e 1", "it ended with status 1")):
                 with self.subTest(question=question), instance.Instance(
                         self.dir, {"a.service": self.unit(section, question)}, ["a.service"]) as run:
                     run.wait_for(sign)

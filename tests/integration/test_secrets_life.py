@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -22,10 +23,11 @@ CONF = "[Secrets]\nRegion=eu-test-1\nChangeSplaySec=0\n"
 class SecretsLife(instance.Case):
     def setUp(self):
         super().setUp()
-        self.bin = f"{self.dir}/bin"
-        os.mkdir(self.bin)
+        # Where /tmp is another mount, what lies there was brought along and is not executed.
+        self.bin = self.enterContext(tempfile.TemporaryDirectory(dir=f"{harness.ROOT}/build"))
+        os.chmod(self.bin, 0o755)
         for name in harness.PROGRAMS:
-            shutil.copy(f"{CRASH_BIN}/{name}", f"{self.bin}/{name}")
+            os.link(f"{CRASH_BIN}/{name}", f"{self.bin}/{name}")
         shutil.copy(f"{harness.APPS}/fakeremote", f"{self.bin}/holdfast-secrets-remote")
 
     def script(self, *lines, name="a"):

@@ -151,9 +151,9 @@ class Common:
         self.assertEqual(seen["pid"], result["reaped"])
 
     def test_umask_directory_limits_and_priority(self):
-        seen = self.selfie("umask=0o27".replace("0o", "0"), "cwd=/usr", "nice=5", "oom=300",
+        seen = self.selfie("umask=0o27".replace("0o", "0"), "cwd=/usr", "nice=15", "oom=300",
                            "limit=7:64:128", "pdeath=15")
-        self.assertEqual((seen["Umask"], seen["cwd"], seen["nice"]), ("0027", "/usr", 5))
+        self.assertEqual((seen["Umask"], seen["cwd"], seen["nice"]), ("0027", "/usr", 15))
         self.assertEqual((seen["oom_score_adj"], seen["pdeathsig"]), ("300", 15))
         self.assertEqual(seen["limits"][7], [64, 128])
 
