@@ -31,6 +31,8 @@
 #include "lib/fd.h"
 #include "lib/io.h"
 #include "lib/json.h"
+#include "lib/room.h"
+#include "lib/str.h"
 
 #define MOUNTS_MAX	4096
 #define PROCESSES_MAX	4096
@@ -235,21 +237,32 @@ void dump_cgroups(const struct instance *instance)
 
 /* ---- scratch */
 
+/* Executed in PID 1's room, where its file stands for each. */
+static int stat_scratch(const char *scratch, int32_t pid, struct statvfs *ret_st)
+{
+	char path[PATH_MAX];
+
+	if (pid > 0)
+		(void)snprintf(path, sizeof(path), "/proc/%" PRId32 "/root%s", pid, scratch);
+	else if (access(ROOM_MACHINE, F_OK) == 0)
+		(void)snprintf(path, sizeof(path), ROOM_MACHINE "/scratch%s/" ROOM_SCRATCH_USE,
+			       scratch);
+	else
+		(void)str_copy(path, sizeof(path), scratch);
+	return statvfs(path, ret_st);
+}
+
 /* A unit's own scratch is in its own mount namespace: seen through its main process. */
 static void dump_scratch_at(const struct plan *plan, uint32_t i, const char *of, int32_t pid)
 {
 	const struct plan_scratch *scratch = plan_scratch(plan, i);
-	char root[32] = "", path[PATH_MAX];
 	struct statvfs st;
 
-	if (pid > 0)
-		(void)snprintf(root, sizeof(root), "/proc/%" PRId32 "/root", pid);
-	(void)snprintf(path, sizeof(path), "%s%s", root, plan_string(plan, scratch->path));
 	struct strbuf *line = dump_begin("scratch");
 	json_add_string(line, "path", plan_string(plan, scratch->path));
 	json_add_string(line, "of", of);
 	json_add_u64(line, "declared_bytes", scratch->size_bytes);
-	if (statvfs(path, &st) == 0) {
+	if (stat_scratch(plan_string(plan, scratch->path), pid, &st) == 0) {
 		json_add_u64(line, "size_bytes", (uint64_t)st.f_blocks * st.f_frsize);
 		json_add_u64(line, "used_bytes",
 			     (uint64_t)(st.f_blocks - st.f_bfree) * st.f_frsize);
@@ -282,8 +295,11 @@ static void dump_pressure_of(const char *name)
 	double some[3] = {0}, full[3] = {0};
 
 	(void)snprintf(path, sizeof(path), "/proc/pressure/%s", name);
-	if (io_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
-		return;
+	if (io_read_file(AT_FDCWD, path, text, sizeof(text)) < 0) {
+		(void)snprintf(path, sizeof(path), ROOM_MACHINE "/pressure/%s", name);
+		if (io_read_file(AT_FDCWD, path, text, sizeof(text)) < 0)
+			return;
+	}
 	if (sscanf(text, "some avg10=%lf avg60=%lf avg300=%lf", &some[0], &some[1], &some[2]) != 3)
 		return;
 	const char *at = strstr(text, "full ");
@@ -357,9 +373,12 @@ static void keep_record(struct kernel_log *log, const char *record, bool has_boo
  * kernel that writes faster than we read. */
 static void read_kernel_log(struct kernel_log *log, bool has_boot)
 {
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 	char record[8192];
-	CLEANUP(fd_closep) int fd = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	CLEANUP(fd_closep) int fd = open("/dev/kmsg", flags);
 
+	if (fd < 0)
+		fd = open(ROOM_MACHINE "/kmsg", flags);
 	for (int reads = 0; fd >= 0 && reads < 1 << 17; reads++) {
 		ssize_t n = read(fd, record, sizeof(record) - 1);
 		if (n < 0 && (errno == EPIPE || errno == EINTR))

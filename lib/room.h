@@ -11,6 +11,14 @@
 /* What stands there under the names of shells, beside holdfast's own programs. */
 #define ROOM_STUB "holdfast-refuse"
 
+/*
+ * In a room with holdfastctl, for its dump: what /proc, /dev and scratch would tell it outside, and nothing that leads
+ * there. pressure/cpu, memory, io (/proc/pressure); kmsg (/dev/kmsg); scratch/PATH/.use, a file without a name or a byte on that
+ * scratch, for statvfs(2). Each where it could be had.
+ */
+#define ROOM_MACHINE	 "/.holdfast"
+#define ROOM_SCRATCH_USE ".use"
+
 /* Indexes of STORE_ROOM. */
 enum room_fd {
 	ROOM_FD_ROOM,	/* the room's mount namespace */

@@ -21,9 +21,11 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <linux/capability.h>
+#include <linux/magic.h>
 
 #include "lib/mountinfo.h"
 #include "init/boot/tree.h"
@@ -231,6 +233,51 @@ static int give_null(struct build *b)
 	return show("/dev/null", "/dev/null", false, MS_NOSUID | MS_NOEXEC);
 }
 
+/* What cannot be shown is a line less in a dump. */
+static void show_if_there(const char *source, const char *path, unsigned long flags)
+{
+	if (show(source, path, false, flags) < 0)
+		(void)unlink(inside(path));
+}
+
+/* The file has a name as long as it takes to mount it. */
+static void show_use_of(const char *scratch)
+{
+	char source[BOOT_PATH_MAX + 32], path[BOOT_PATH_MAX + 64];
+	struct statfs st;
+
+	(void)snprintf(source, sizeof(source), "%s/.holdfast-use", scratch);
+	(void)snprintf(path, sizeof(path), ROOM_MACHINE "/scratch%s/" ROOM_SCRATCH_USE, scratch);
+	/* Of a disk's file system nothing is kept, which has to be let go at the end. */
+	if (statfs(scratch, &st) < 0 || st.f_type != TMPFS_MAGIC)
+		return;
+	CLEANUP(fd_closep) int fd = open(source, O_CREAT | O_EXCL | O_RDONLY | O_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	show_if_there(source, path, FIXED | MS_NOEXEC);
+	(void)unlink(source);
+}
+
+static int give_machine(struct build *b)
+{
+	static const char *const pressures[] = {"cpu", "memory", "io"};
+	const struct plan *plan = &b->boot->plan;
+	struct plan_range range = plan->header->scratch;
+	char source[64], path[64];
+
+	for (size_t i = 0; i < ARRAY_COUNT(pressures); i++) {
+		(void)snprintf(source, sizeof(source), "/proc/pressure/%s", pressures[i]);
+		(void)snprintf(path, sizeof(path), ROOM_MACHINE "/pressure/%s", pressures[i]);
+		if (access(source, F_OK) == 0)
+			show_if_there(source, path, FIXED | MS_NOEXEC);
+	}
+	if (access("/dev/kmsg", F_OK) == 0)
+		show_if_there("/dev/kmsg", ROOM_MACHINE "/kmsg", MS_NOSUID | MS_NOEXEC);
+	for (uint32_t i = range.first; i < range.first + range.count; i++)
+		show_use_of(plan_string(plan, plan_scratch(plan, i)->path));
+	return 0;
+}
+
 /* Where runtimes start what they execute, unless they are told another. */
 static int give_folder(struct build *b)
 {
@@ -323,6 +370,7 @@ static const struct step {
 	{"the public files", ROOM_PART_CTL, 0, give_public_files},
 	{"the counters", ROOM_PART_CTL, 0, give_counters},
 	{"/dev/null", ROOM_PART_CTL, 0, give_null},
+	{"what the machine tells", ROOM_PART_CTL, 0, give_machine},
 	{"the working directory", ROOM_PART_CTL, 0, give_folder},
 	{"/proc", ROOM_PART_CTL, 0, give_proc},
 	{"a read-only root", ROOM_PART_EMPTY, 0, seal},

@@ -21,6 +21,9 @@ FIXED = {"ro", "nosuid", "nodev"}
 EMPTY = {"/": FIXED, STUB: FIXED}
 CTL_ROOM = {**EMPTY, CTL: FIXED, "/run/holdfast": FIXED | {"noexec"}, "/sys/fs/cgroup": FIXED | {"noexec"},
             "/dev/null": {"ro", "nosuid", "noexec"}, "/proc": {"rw", "nosuid", "nodev", "noexec"}}
+# What the machine tells of itself, where it does.
+MACHINE = {**{f"/.holdfast{path.removeprefix('/proc')}": FIXED | {"noexec"} for path in
+              (f"/proc/pressure/{kind}" for kind in ("cpu", "memory", "io")) if os.path.exists(path)}}
 MEMBERS = ("holdfast-supervisor", "holdfast-log")
 CONTAINER = dataclasses.replace(instance.CONTAINER, options=(*instance.CONTAINER.options, "--tmpfs", "/run"))
 NOTHING = dataclasses.replace(instance.NOTHING, options=(*instance.NOTHING.options, "--tmpfs", "/run:mode=1777"))
@@ -46,9 +49,9 @@ def unit(user="", more=""):
 
 @unittest.skipUnless(harness.is_root(), "namespaces need root")
 class Case(instance.Case):
-    def live(self, room, rung, units=None, options=(), **more):
+    def live(self, room, rung, units=None, options=(), conf="", **more):
         units = units or {"a.service": unit()}
-        run = self.instance(units, sorted(units), conf=f"[Holdfast]\n{room and f'Room={room}'}\n", rung=rung,
+        run = self.instance(units, sorted(units), conf=f"[Holdfast]\n{room and f'Room={room}'}\n{conf}", rung=rung,
                             options=options, **more)
         run.wait_running()
         return run
@@ -122,9 +125,27 @@ class Privileged(Case):
         self.assertEqual(mounts(run.init), EMPTY)
         self.assertEqual(run.stop(), 0)
 
+    def test_a_dump_from_the_ctl_room(self):
+        """It has what one from the real root has: pressure, the kernel's log, the use of scratch, of this moment."""
+        run = self.live("", instance.EVERYTHING, conf="[Scratch]\n/scratch=size=4M\n")
+        lines = [json.loads(line) for line in run.enter(CTL, "dump").stdout.splitlines()]
+        outside = [json.loads(line) for line in run.inside(CTL, "dump").stdout.splitlines()]
+        for kind in ("pressure", "kernel", "scratch"):
+            self.assertEqual({line["type"] for line in lines if line["type"] == kind},
+                             {line["type"] for line in outside if line["type"] == kind}, kind)
+        with open(run.at("/scratch/file"), "wb") as f:
+            f.write(b"x" * 1000000)
+        use = [json.loads(line) for line in run.enter(CTL, "dump").stdout.splitlines() if b'"type":"scratch"' in line]
+        self.assertEqual([(u["path"], u["size_bytes"]) for u in use], [("/scratch", 4 << 20)])
+        self.assertGreater(use[0]["used_bytes"], 999999)
+        self.assertLess(use[0]["used_bytes"], 1100000)
+        self.assertEqual(run.enter(CTL, "--run", "/.holdfast/scratch/scratch", "status").returncode, 69)
+        self.assertEqual(run.stop(), 0)
+
     def test_the_ctl_room(self):
         run = self.live("", instance.EVERYTHING)
-        self.assertEqual(mounts(run.init), CTL_ROOM)
+        self.assertEqual({path: flags for path, flags in mounts(run.init).items() if path != "/.holdfast/kmsg"},
+                         {**CTL_ROOM, **MACHINE})
         self.assert_all_outside(run)
         self.assert_closed(run)
         self.assertEqual(self.rung_of(run), ("full", "ctl room", ""))
