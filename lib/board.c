@@ -234,6 +234,18 @@ void board_copy_slots(const struct board *board, uint32_t unit)
 	note_unit(board, unit);
 }
 
+/* How far the journal was read is nobody's affair who looks at the file; and each exit is told by it. */
+static void note_manager(const struct board *board, const struct board_manager *next)
+{
+	const struct board_manager *now = board_peek_manager(board);
+	struct board_manager told = *next;
+
+	told.generation = now->generation;
+	told.cursor = now->cursor;
+	if (board->copy && memcmp(&told, now, sizeof(told)) != 0)
+		board->copy->is_manager_changed = true;
+}
+
 static void copy_unit(const struct board *board, uint32_t unit)
 {
 	COPY_RECORD(board, &board->units[unit], &board->copy->units[unit].side);
@@ -417,9 +429,8 @@ void board_write_unit(struct board *board, uint32_t unit, const struct board_uni
 
 void board_write_manager(struct board *board, const struct board_manager *next)
 {
+	note_manager(board, next);
 	WRITE_RECORD(board, &board->header->manager, next);
-	if (board->copy)
-		board->copy->is_manager_changed = true;
 }
 
 void board_write_secret(struct board *board, uint32_t secret, const struct board_secret *next)

@@ -18,5 +18,5 @@ void command_rest_keep_proc(void);
  * The same for all but those of except (0: nobody), and counts them, zombies aside; signal 0 only counts.
  * This way PID 1 needs /proc too, and reaches also what entered its namespace from outside.
  */
-#define COMMAND_REST_EXCEPT 2
+#define COMMAND_REST_EXCEPT 3
 int command_rest_reach(int signal, const pid_t except[COMMAND_REST_EXCEPT], size_t *ret_count);

@@ -189,7 +189,7 @@ static struct board_unit read_copied(int fd)
 static void write_everything(struct board *board, uint64_t n)
 {
 	struct board_unit unit = record_of(n);
-	struct board_manager manager = {.phase = BOARD_RUNNING, .cursor = n};
+	struct board_manager manager = {.phase = BOARD_RUNNING, .cursor = n, .stop_us = n};
 	struct board_secret secret = {.fetched_us = n};
 	struct board_life life = {.fetches = (uint32_t)n};
 
