@@ -4,7 +4,6 @@
  * It links libc alone and needs no other program, so that it can be the one thing in an image that
  * may be executed from outside: a HEALTHCHECK, a preStop hook, a look at what is wrong.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,29 +23,6 @@ static const struct {
 	{"sleep", ctl_sleep, "sleep SECONDS"},
 	{"version", ctl_version, "version"},
 };
-
-int ctl_fail(int status, const char *format, ...)
-{
-	char text[1024];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	(void)fprintf(stderr, "holdfastctl: %s\n", text);
-	return status;
-}
-
-int ctl_usage(const char *format, ...)
-{
-	char text[1024];
-	va_list args;
-
-	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	return ctl_fail(CTL_USAGE, "%s", text);
-}
 
 static int show_help(FILE *to)
 {
