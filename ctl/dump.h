@@ -9,7 +9,7 @@
 #include "ctl/instance.h"
 #include "lib/str.h"
 
-/* {"type":"…" into an empty line; the caller adds members and ends it by dump_end. */
+/* ctl/dump_line.c: {"type":"…" into an empty line; the caller adds members and ends it by dump_end. */
 struct strbuf *dump_begin(const char *type);
 void dump_end(struct strbuf *line);
 

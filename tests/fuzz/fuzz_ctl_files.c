@@ -1,5 +1,5 @@
 /*
- * TESTS: tests/support/ctlsample.c tests/support/planbuild.c ctl/dump.c ctl/secrets.c ctl/dump_log.c ctl/output.c ctl/view.c ctl/process.c lib/proc.c lib/protection.c lib/gateboard.c lib/scan.c ctl/time.c ctl/instance.c lib/plan.c lib/board.c lib/ring.c lib/sandbox.c lib/landlock.c lib/store.c lib/clock.c lib/str.c lib/json.c lib/io.c lib/fd.c lib/sys.c
+ * TESTS: tests/support/ctlsample.c tests/support/planbuild.c ctl/dump.c ctl/dump_instance.c ctl/dump_line.c ctl/secrets.c ctl/dump_log.c ctl/output.c ctl/view.c ctl/process.c lib/proc.c lib/protection.c lib/gateboard.c lib/scan.c ctl/time.c ctl/instance.c lib/plan.c lib/board.c lib/ring.c lib/sandbox.c lib/landlock.c lib/store.c lib/clock.c lib/str.c lib/json.c lib/io.c lib/fd.c lib/sys.c
  */
 /*
  * Damaged public files: the input is a list of patches {file, offset, byte} on good ones. They are
