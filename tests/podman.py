@@ -3,6 +3,8 @@
 It works on a hybrid cgroup tree, where crun only starts without the unified part: that is unmounted
 in a mount namespace of this process, so whoever makes a Podman is in one from then on.
 """
+import contextlib
+import glob
 import json
 import os
 import shutil
@@ -20,7 +22,7 @@ HYBRID = "/sys/fs/cgroup/unified"
 # Quotas that any root may give; podman's own defaults need CAP_SYS_RESOURCE.
 CONF = """\
 [containers]
-default_ulimits = ["nofile=1024:4096", "nproc=1024:1024"]
+default_ulimits = ["nofile=4096:4096", "nproc=1024:1024"]
 log_driver = "k8s-file"
 netns = "none"
 [engine]
@@ -113,6 +115,11 @@ class Podman:
         shutil.rmtree(self.dir, ignore_errors=True)
         # conmon outlives its container by a moment, in a cgroup of its own.
         harness.wait_until(self._remove_cgroups, "no process of podman's is left")
+        # Those of pods, for which nobody can say where.
+        for pattern in ("libpod_parent/*/", "libpod_parent"):
+            for path in glob.glob(f"/sys/fs/cgroup/*/{pattern}"):
+                with contextlib.suppress(OSError):
+                    os.rmdir(path)
 
 
 class Container:

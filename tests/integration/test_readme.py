@@ -137,6 +137,21 @@ class Readme(harness.Case):
         self.assertGreater(at, 0, "no console block in the section")
         self.assertEqual((len(pids), len(set(pids))), (2, 1), "one process before and after the kill")
         self.assertEqual(complaints, [], "\n" + "\n".join(complaints))
+        self.check_pod(text)
+
+    def check_pod(self, text):
+        """Of the image that the console blocks made. It shares the test's network, where they had the ports."""
+        pod = re.search(r"^```yaml\n(apiVersion.*?)^```$", text, re.M | re.S).group(1)
+        self.write("pod.yaml", pod.replace("spec:\n", "spec:\n  hostNetwork: true\n", 1))
+        self.addCleanup(self.podman, "pod", "rm", "--all", "--force", "--time", "0", check=False)
+        started = self.run_step([f"$ podman play kube {self.dir}/pod.yaml"])
+        probes = re.findall(r"path: (/\w+), port: (\d+)", pod)
+        self.assertEqual(len(probes), 3)
+        for path, port in probes:
+            answer = self.run_step([f"$ curl -sf --retry 10 --retry-all-errors localhost:{port}{path}"])
+            self.assertEqual(answer, ["ok"], started)
+        status = self.run_step(["$ podman exec hello-app /usr/lib/holdfast/holdfastctl status"])
+        self.assertRegex("\n".join(status), r"(?m)^app\.service +running[^\0]*^root +enforced")
 
 
 if __name__ == "__main__":
