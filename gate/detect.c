@@ -156,6 +156,7 @@ bool detect_open(struct detect *detect, struct gate *gate)
 		say(gate, PROTECTION_NONE, "not seen", "/proc tells nothing of PID 1");
 		return false;
 	}
+	visits_open(&detect->visits, gate);
 	trigger_open(&detect->triggers, store_find(gate->store, STORE_EXEC_GATE, 0) >= 0);
 	detect->is_steady = detect->triggers.fds[TRIGGER_ENTRY] < 0;
 	say_means(detect);
@@ -231,6 +232,8 @@ static void judge_new(struct detect *detect, struct look *look, int32_t pid)
 	enum judge_verdict verdict = judge_process(&detect->judge, pid, &result);
 	if (verdict == JUDGE_YOUNG)
 		add_young(detect, &result, clock_now_us());
+	if (verdict == JUDGE_VISITOR)
+		visits_note(&detect->visits, &result);
 	if (verdict == JUDGE_INTRUDER)
 		add_intruder(detect, look, &result);
 	/* A room that is full is no verdict; and who is gone is not found again. */
@@ -253,6 +256,8 @@ static bool is_still_young(struct detect *detect, struct look *look, struct dete
 		detect->n_vanished += young->is_orphan;
 		return false;
 	}
+	if (verdict == JUDGE_VISITOR)
+		visits_note(&detect->visits, &result);
 	if (verdict == JUDGE_INTRUDER)
 		add_intruder(detect, look, &result);
 	if (verdict != JUDGE_YOUNG)
@@ -383,9 +388,9 @@ static const struct {
 			     "a process that nobody here started cannot be killed"},
 };
 
-static void report(const struct detect *detect, const struct found *found,
-		   struct gate_refusal *refusal)
+static void report(struct detect *detect, const struct found *found, struct gate_refusal *refusal)
 {
+	visits_note_intruder(&detect->visits, clock_now_us());
 	gateboard_write_refusal(detect->gate->record, refusal);
 	event_with_i64("pid", refusal->pid);
 	event_with_i64("uid", (int64_t)refusal->uid);
@@ -494,8 +499,9 @@ static void take_triggers(struct detect *detect, uint64_t now_us)
 	bool comes = trigger_take(&detect->triggers, TRIGGER_ENTRY, now_us);
 	bool is_executed = trigger_take(&detect->triggers, TRIGGER_PROGRAM, now_us);
 	uint64_t until_us = trigger_note_mounts(&detect->triggers, now_us);
+	uint64_t settled_us = visits_settle(&detect->visits, detect->triggers.pids_us, now_us);
 
-	detect->moving_until_us = MAX(detect->moving_until_us, until_us);
+	detect->moving_until_us = MAX(detect->moving_until_us, MAX(until_us, settled_us));
 	if (comes && now_us - detect->hot_since_us >= HOT_APART_US)
 		detect->hot_since_us = now_us;
 	if (comes)

@@ -13,6 +13,7 @@
 #include "gate/gate.h"
 #include "gate/judge.h"
 #include "gate/trigger.h"
+#include "gate/visits.h"
 
 #define DETECT_YOUNG_MAX 64
 #define DETECT_SEEN_BITS 65536
@@ -38,6 +39,7 @@ struct detect {
 			executing_us; /* the grace that it got for being on its way into a program */
 	} young[DETECT_YOUNG_MAX];
 	uint32_t n_young;
+	struct visits visits;
 
 	/* Who runs: forks and ends, over and over, each of them too young to be judged. */
 	uint32_t n_vanished; /* young ones that ended so, since vanished_since_us */

@@ -10,7 +10,8 @@
  *   pending.c  who is in the middle of an execution
  *   calls.c    hears of system calls that were refused                -> audit
  *   audit.c    what the kernel's record of one says
- *   detect.c   finds processes that nobody here started          -> judge, trigger
+ *   detect.c   finds processes that nobody here started          -> judge, trigger, visits
+ *   visits.c   tells of those whom PID 1's room turned away
  *   trigger.c  what wakes it
  *   judge.c    who is that process?                              -> (lib)
  */

@@ -132,9 +132,9 @@ static enum judge_verdict judge_file(const struct judge *judge, struct judge_res
 	/* It ends, and its memory is gone already; unless that is true of its first thread alone. */
 	if ((r == -ENOENT || r == -ESRCH) && result->stat.threads <= 1)
 		return JUDGE_GONE;
-	bool is_let_be = r == 0 && (is_file(&st, judge->visitor_dev, judge->visitor_ino) ||
-				    is_file(&st, judge->stub_dev, judge->stub_ino));
-	return is_let_be ? JUDGE_VISITOR : JUDGE_INTRUDER;
+	result->is_stub = r == 0 && is_file(&st, judge->stub_dev, judge->stub_ino);
+	bool is_ctl = r == 0 && is_file(&st, judge->visitor_dev, judge->visitor_ino);
+	return is_ctl || result->is_stub ? JUDGE_VISITOR : JUDGE_INTRUDER;
 }
 
 void judge_describe(const struct judge *judge, const struct proc_stat *stat, char *text,

@@ -72,6 +72,7 @@ struct judge_result {
 	struct proc_stat stat; /* its own; of one that is known its pid alone */
 	int32_t top;	       /* the first of the chain that is not ours; 0: all are */
 	int32_t top_session;
+	bool is_stub;	/* JUDGE_VISITOR: the stub, under the name that was asked for */
 	bool is_orphan; /* JUDGE_YOUNG, JUDGE_INTRUDER: PID 1 is its or the first one's parent */
 	bool is_executing; /* JUDGE_YOUNG: it is on its way into a program that is not to be seen yet */
 	uint64_t grace_us; /* JUDGE_YOUNG: how long it may be so */

@@ -12,7 +12,7 @@
 #include "lib/str.h"
 
 #define GATEBOARD_MAGIC	  UINT64_C(0x65746167666868)
-#define GATEBOARD_VERSION 2
+#define GATEBOARD_VERSION 3
 
 const char *const gate_half_names[GATE_HALF_COUNT] = {
 	[GATE_EXEC] = "exec-gate",
@@ -20,10 +20,9 @@ const char *const gate_half_names[GATE_HALF_COUNT] = {
 };
 
 const char *const gate_counter_names[GATE_COUNTER_COUNT] = {
-	[GATE_DENIED] = "denied",
-	[GATE_KILLED] = "killed",
-	[GATE_REPORTED] = "reported",
-	[GATE_UNKILLABLE] = "unkillable",
+	[GATE_DENIED] = "denied",	    [GATE_KILLED] = "killed",
+	[GATE_REPORTED] = "reported",	    [GATE_UNKILLABLE] = "unkillable",
+	[GATE_TURNED_AWAY] = "turned_away",
 };
 
 /*

@@ -25,10 +25,11 @@ enum gate_half {
 extern const char *const gate_half_names[GATE_HALF_COUNT];
 
 enum gate_counter {
-	GATE_DENIED,	 /* executions that were refused */
-	GATE_KILLED,	 /* intruders that were killed */
-	GATE_REPORTED,	 /* intruders that were only reported (Shells=warn) */
-	GATE_UNKILLABLE, /* intruders that could not be */
+	GATE_DENIED,	  /* executions that were refused */
+	GATE_KILLED,	  /* intruders that were killed */
+	GATE_REPORTED,	  /* intruders that were only reported (Shells=warn) */
+	GATE_UNKILLABLE,  /* intruders that could not be */
+	GATE_TURNED_AWAY, /* who came into PID 1's room and met the stub, or nothing to execute */
 	GATE_COUNTER_COUNT
 };
 /* As labels of metrics and members of the dump. */

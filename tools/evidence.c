@@ -389,6 +389,7 @@ static void take_gate(struct evidence *evidence, const cJSON *object)
 		.killed = get_number(gate, "killed", 0),
 		.reported = get_number(gate, "reported", 0),
 		.unkillable = get_number(gate, "unkillable", 0),
+		.turned_away = get_number(gate, "turned_away", 0),
 	};
 }
 

@@ -41,7 +41,7 @@ struct evidence_event {
 
 /* How often holdfast-gate refused somebody, by lib/gateboard.h's counters. */
 struct evidence_gate {
-	int64_t denied, killed, reported, unkillable;
+	int64_t denied, killed, reported, unkillable, turned_away;
 };
 
 /* A system call that a filter refused. */

@@ -56,8 +56,8 @@ static struct group collect(const struct evidence *evidence, const char *name, c
 			continue;
 		group.last = event;
 		group.count++;
-		if (*event->exe)
-			add_name(&group.exes, event->exe);
+		if (*event->exe || *event->subject)
+			add_name(&group.exes, *event->exe ? event->exe : event->subject);
 		if (*event->asker)
 			add_name(&group.askers, event->asker);
 	}
@@ -103,6 +103,26 @@ static int say_killed(const struct evidence *evidence)
 	       count, plural(count, "process", "processes"), plural(count, "was", "were"));
 	say_last(&group);
 	printf("  Whoever needs to look into this instance has holdfastctl, executed as it is.\n");
+	return 1;
+}
+
+static int say_turned_away(const struct evidence *evidence)
+{
+	struct group shells = collect(evidence, "shell-refused", NULL);
+	struct group entries = collect(evidence, "entry-refused", NULL);
+	int64_t count = shells.count + entries.count;
+
+	count = evidence->gate.turned_away > count ? evidence->gate.turned_away : count;
+	if (count == 0)
+		return 0;
+	printf("Turned away: %" PRId64 " time%s somebody came in from outside and found nothing to "
+	       "execute",
+	       count, count == 1 ? "" : "s");
+	if (shells.exes.count > 0) {
+		printf(", asking for ");
+		say_names(&shells.exes);
+	}
+	printf(".\n");
 	return 1;
 }
 
@@ -223,8 +243,8 @@ static const struct {
 
 int refusals_say(const struct evidence *evidence)
 {
-	int n_told = say_killed(evidence) + say_reported(evidence) + say_executions(evidence) +
-		     say_calls(evidence);
+	int n_told = say_killed(evidence) + say_turned_away(evidence) + say_reported(evidence) +
+		     say_executions(evidence) + say_calls(evidence);
 
 	for (size_t i = 0; i < ARRAY_COUNT(notes); i++) {
 		const struct evidence_event *event =

@@ -204,6 +204,11 @@ Kept out: 5 processes came in from outside (podman exec, kubectl exec, nsenter, 
         text = self.explain(dump(*(killed_one(f"/bin/{i}", 0) for i in range(9))))
         self.assertIn("They ran /bin/0, /bin/1, /bin/2, /bin/3 and others;", text)
 
+    def test_who_was_turned_away(self):
+        text = self.explain(dump(event("shell-refused", "no", level="warning", name="sh"), event("entry-refused", "no", name="?"),
+                                 {"type": "gate", "gate": {"turned_away": 3}}))
+        self.assertEqual(text, "Turned away: 3 times somebody came in from outside and found nothing to execute, asking for sh.\n")
+
     def test_what_was_not_executed(self):
         def refused(reason, exe, asker=""):
             return event("exec-refused", "no", level="warning", reason=reason, exe=exe, asker=asker, uid=0)

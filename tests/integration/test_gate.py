@@ -278,6 +278,16 @@ class Privileged(GateCase):
         self.assertEqual(container.exec(CTL, "version")[0], 0)
         self.assertEqual(container.stop(), 0)
 
+    def test_what_the_room_turned_away_is_told_of(self):
+        """A runtime executes the stub of the ctl room, and nothing at all in the empty one."""
+        for room, event in (("ctl", "shell-refused"), ("empty", "entry-refused")):
+            with self.subTest(room=room):
+                container = self.instance(conf=f"Room={room}")
+                self.assertNotEqual(container.exec("/bin/sh", "-c", "echo GOT-IN")[0], 0)
+                container.wait_for(f'"event":"{event}"')
+                self.assertIn("Turned away: ", harness.explained(container.logs[0]))
+                self.assertEqual(container.stop(), 0)
+
     def test_what_a_service_brings_along(self):
         """With no sandbox of its own: a copy on a volume, a loader by itself; the image's own goes on."""
         volume = os.path.join(self.dir, "volume")

@@ -125,6 +125,19 @@ class Privileged(Case):
         self.assertEqual(mounts(run.init), EMPTY)
         self.assertEqual(run.stop(), 0)
 
+    def test_who_met_the_stub_is_told_of(self):
+        """By the name that was asked for, where holdfastctl is and where nothing is."""
+        for room in ("ctl", "empty"):
+            with self.subTest(room=room):
+                run = self.live(room, instance.EVERYTHING)
+                self.assert_closed(run, shells=("/bin/sh",))
+                run.wait_for('"event":"shell-refused","by":"holdfast-gate"')
+                self.assertEqual(run.events("shell-refused")[0]["name"], "sh")
+                dump = run.inside(CTL, "dump").stdout.decode()
+                self.assertRegex(harness.explained(dump), r"Turned away: \d+ times? somebody came in from outside and found nothing to execute, "
+                                 r"asking for sh\.")
+                self.assertEqual(run.stop(), 0)
+
     def test_a_dump_from_the_ctl_room(self):
         """It has what one from the real root has: pressure, the kernel's log, the use of scratch, of this moment."""
         run = self.live("", instance.EVERYTHING, conf="[Scratch]\n/scratch=size=4M\n")
