@@ -188,6 +188,13 @@ class Watchdog(Case):
                                "holdfast-supervisor has died with 9")
         self.assertNotIn("softdog: Init", text)
 
+    def test_an_end_that_stands_still_is_reset_too(self):
+        machine = self.boot("freeze-init-late signal 39 wait", self.CONF, "KillMode=process")
+        text = machine.wait_off()
+        self.assertIn("everything is down", text)
+        self.assertIn("softdog: Initiating system reboot", text)
+        self.assertNotIn("end-deadline", text)
+
 
 class Failed(Case):
     """A digest on the console, and then what FailedBoot= says."""
