@@ -25,7 +25,7 @@ Secret=DB ssm:/shop/${STAGE}/db
 Config=LEVEL ssm:/shop/${STAGE}/level
 """
 # It waits for no network: it needs none.
-FREE = "[Service]\nExecStart=/usr/bin/witness FREE\n"
+FREE = "[Service]\nEnvironment=FREE=yes\nExecStart=/usr/bin/witness FREE\n"
 CONF = """[Holdfast]
 Units=dhcpcd.service app.service free.service
 LogFormat=json
@@ -108,7 +108,7 @@ class Network(qemu.Case):
         self.assertNotIn(VALUE, machine.text)
         self.assertIn(ADDRESS, [e["address"] for e in machine.events("lease")])
         # Who needs no network did not wait for it.
-        self.assertLess(said.index(f"digest FREE {fnv('')}"), said.index(f"digest DB {fnv(VALUE)}"))
+        self.assertLess(said.index(f"digest FREE {fnv('yes')}"), said.index(f"digest DB {fnv(VALUE)}"))
         self.assertEqual(self.aws.metadata_calls.count("GET /latest/meta-data/tags/instance/STAGE"), 1)
         self.assertTrue(any("security-credentials" in call for call in self.aws.metadata_calls))
         # From outside.
