@@ -50,7 +50,7 @@ SECRETS                   := secrets/main.c secrets/run.c secrets/collect.c secr
 holdfast-secrets_SRCS     := secrets/local.c $(SECRETS)
 # The one program that is not of the image's libc alone: it speaks TLS.
 holdfast-secrets-remote_SRCS := secrets/remote.c secrets/identity.c secrets/pick.c secrets/shared.c \
-                             secrets/secmem.c secrets/address.c secrets/http.c \
+                             secrets/secmem.c secrets/address.c secrets/http.c secrets/easy.c \
                              secrets/pace.c secrets/trust.c secrets/decode.c secrets/state.c \
                              secrets/sign.c secrets/endpoint.c secrets/imds.c secrets/aws.c \
                              secrets/awscall.c secrets/awserror.c secrets/awsref.c secrets/ssm.c secrets/asm.c \
