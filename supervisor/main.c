@@ -154,7 +154,6 @@ static void publish(void)
 
 int main(void)
 {
-
 	event_init("holdfast-supervisor", EVENT_FOR_LOG);
 	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 	int r = loop_init(&loop);

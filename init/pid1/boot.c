@@ -7,7 +7,6 @@
 #include "init/pid1/channel.h"
 #include "init/pid1/child.h"
 #include "init/pid1/host.h"
-#include "init/pid1/host.h"
 #include "init/pid1/keeper.h"
 #include "init/pid1/pack.h"
 #include "init/pid1/room.h"
