@@ -12,39 +12,20 @@
 
 #include "gate/gate.h"
 #include "gate/judge.h"
+#include "gate/look.h"
+#include "gate/refuse.h"
 #include "gate/trigger.h"
 #include "gate/visits.h"
-
-#define DETECT_YOUNG_MAX 64
-#define DETECT_SEEN_BITS 65536
 
 struct detect {
 	struct gate *gate;
 	struct judge judge;
-	int loadavg_fd;
+	struct look look;
+	struct refuser refuser;
 	struct triggers triggers;
 	bool is_steady; /* there is nothing to wait for: it looks all the time */
 
-	/* Pids up to settled are judged or never became processes; those up to settling were given out
-	 * before settling_us; last was when we looked last. */
-	int32_t settled, settling, last;
-	uint64_t settling_us;
-	uint8_t seen[DETECT_SEEN_BITS / 8]; /* judged, beyond settled; by pid modulo its size */
-
-	struct detect_young {
-		int32_t pid;
-		bool is_orphan;
-		uint64_t start_ticks, until_us;
-		uint64_t
-			executing_us; /* the grace that it got for being on its way into a program */
-	} young[DETECT_YOUNG_MAX];
-	uint32_t n_young;
 	struct visits visits;
-
-	/* Who runs: forks and ends, over and over, each of them too young to be judged. */
-	uint32_t n_vanished; /* young ones that ended so, since vanished_since_us */
-	uint64_t vanished_since_us;
-	uint64_t pursued_since_us; /* while the judge pursues */
 
 	uint64_t hot_since_us, hot_until_us; /* somebody comes: it looks often */
 	uint64_t moving_until_us;	     /* something moved: it looks now and then */

@@ -10,7 +10,9 @@
  *   pending.c  who is in the middle of an execution
  *   calls.c    hears of system calls that were refused                -> audit
  *   audit.c    what the kernel's record of one says
- *   detect.c   finds processes that nobody here started          -> judge, trigger, visits
+ *   detect.c   when to look for processes that nobody here started  -> look, refuse, trigger, visits
+ *   look.c     finds them                                        -> judge, visits
+ *   refuse.c   ends them                                         -> judge, look, visits
  *   visits.c   tells of those whom PID 1's room turned away
  *   trigger.c  what wakes it
  *   judge.c    who is that process?                              -> (lib)
