@@ -1,9 +1,11 @@
 #include "supervisor/notify.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -11,7 +13,6 @@
 #include "lib/clock.h"
 #include "lib/crash.h"
 #include "lib/event.h"
-#include "lib/fd.h"
 #include "lib/scrub.h"
 #include "lib/str.h"
 #include "lib/sys.h"
@@ -19,8 +20,9 @@
 #include "supervisor/transition.h"
 
 #define MESSAGE_MAX   4096
-#define FDS_MAX	      253 /* SCM_MAX_FD of the kernel: what one datagram can carry */
 #define DRAIN_MAX     256 /* datagrams a turn, so that a flood cannot keep us from the rest */
+#define HELD_UP_MAX   8	  /* of them such that held us up */
+#define HELD_UP_US    (2 * USEC_PER_MSEC)
 #define EXTEND_MAX_US (3600 * USEC_PER_SEC)
 
 /* ---- who sent it */
@@ -206,30 +208,59 @@ static void apply(struct manager *m, uint32_t unit, char *text, size_t length)
 
 /* ---- receiving */
 
-/* Closes the fds of a peeked message (BARRIER=1, FDSTORE=1) and finds the sender. */
-static pid_t take_control(struct msghdr *message)
+/*
+ * Files that come with a message (BARRIER=1, FDSTORE=1) are never taken: there is no room for them, so
+ * the kernel drops them when the message is consumed. That close may be the last one, and may wait: a
+ * connection with SO_LINGER and a peer that does not read does so for as long as its owner likes. It
+ * waits for a signal, too, so a timer ends it, and with it all others of that message.
+ */
+static void wake(int signal)
 {
-	pid_t pid = 0;
+	(void)signal;
+}
+
+static void set_timer(suseconds_t us)
+{
+	const struct itimerval timer = {{0, us}, {0, us}};
+
+	(void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+/* False when it held us up. */
+static bool consume(int socket, bool has_files)
+{
+	static bool has_handler;
+	uint64_t begin = clock_now_us();
+	char byte;
+
+	if (!has_files) {
+		(void)recv(socket, &byte, 0, MSG_DONTWAIT);
+		return true;
+	}
+	if (!has_handler) {
+		const struct sigaction action = {.sa_handler = wake, .sa_flags = SA_RESTART};
+		has_handler = sigaction(SIGALRM, &action, NULL) == 0;
+	}
+	if (has_handler)
+		set_timer(HELD_UP_US);
+	(void)recv(socket, &byte, 0, MSG_DONTWAIT);
+	if (has_handler)
+		set_timer(0);
+	return clock_now_us() - begin < HELD_UP_US;
+}
+
+static pid_t sender_of(struct msghdr *message)
+{
+	struct ucred credentials;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = sys_cmsg_next(message, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
+		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_CREDENTIALS ||
+		    c->cmsg_len != CMSG_LEN(sizeof(credentials)))
 			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS &&
-		    c->cmsg_len == CMSG_LEN(sizeof(struct ucred))) {
-			struct ucred credentials;
-			memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
-			pid = credentials.pid;
-		}
-		if (c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			(void)fd_close(fd);
-		}
+		memcpy(&credentials, CMSG_DATA(c), sizeof(credentials));
+		return credentials.pid;
 	}
-	return pid;
+	return 0;
 }
 
 /* At most one line a second, whatever somebody sends. */
@@ -251,11 +282,13 @@ static void refuse(pid_t pid)
 	untold = 0;
 }
 
-static bool drain_one(struct manager *m, int socket)
+enum drained { DRAINED_ALL, DRAINED_ONE, DRAINED_HELD_UP };
+
+static enum drained drain_one(struct manager *m, int socket)
 {
 	static union {
 		struct cmsghdr header;
-		char space[CMSG_SPACE(FDS_MAX * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+		char space[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	char text[MESSAGE_MAX] = {0};
 	struct iovec iov = {.iov_base = text, .iov_len = sizeof(text)};
@@ -269,23 +302,26 @@ static bool drain_one(struct manager *m, int socket)
 
 	ssize_t n = recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	if (n < 0)
-		return errno == EINTR;
-	pid_t pid = take_control(&message);
-	bool is_whole =
-		!(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) && !memchr(text, 0, (size_t)n);
-	if (!is_whole)
+		return errno == EINTR ? DRAINED_ONE : DRAINED_ALL;
+	pid_t pid = sender_of(&message);
+	if (message.msg_flags & MSG_TRUNC || memchr(text, 0, (size_t)n))
 		refuse(pid);
 	else if (find_unit(m, pid, &unit, &slot) && may_speak(m, unit, slot))
 		apply(m, unit, text, (size_t)n);
 	CRASH_POINT("notify-applied");
-	/* Consuming a second copy without room for its fds makes the kernel drop them. */
-	(void)recv(socket, text, 0, MSG_DONTWAIT);
+	bool is_fast = consume(socket, message.msg_flags & MSG_CTRUNC);
 	CRASH_POINT("notify-consumed");
-	return true;
+	return is_fast ? DRAINED_ONE : DRAINED_HELD_UP;
 }
 
 void notify_drain(struct manager *m, int socket)
 {
-	for (int i = 0; i < DRAIN_MAX && drain_one(m, socket); i++)
-		;
+	int n_held_up = 0;
+
+	for (int i = 0; i < DRAIN_MAX && n_held_up < HELD_UP_MAX; i++) {
+		enum drained drained = drain_one(m, socket);
+		if (drained == DRAINED_ALL)
+			return;
+		n_held_up += drained == DRAINED_HELD_UP;
+	}
 }

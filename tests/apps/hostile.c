@@ -10,6 +10,7 @@
  *   terms      send PID 1 that many TERM and INT
  *   signals    send PID 1 every signal but those that ask for a stop
  *   notify     send the notify socket that many datagrams of garbage, each with an fd
+ *   linger     send the notify socket that many connections whose close waits for an hour
  *   firehose   write that many MiB to stdout as fast as it goes
  *   mute       close stdout and stderr
  *   murder     kill(-1, KILL), as whoever it is
@@ -17,6 +18,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -25,6 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -104,9 +107,8 @@ static void do_signals(long count)
 	}
 }
 
-static void do_notify(long count)
+static int connect_notify(void)
 {
-	static char garbage[6000];
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = getenv("NOTIFY_SOCKET");
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -116,25 +118,86 @@ static void do_notify(long count)
 	memcpy(address.sun_path, path, strlen(path) + 1);
 	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		_exit(98);
+	return fd;
+}
+
+static void send_with(int notify, void *text, size_t size, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {text, size};
+	struct msghdr message = {.msg_iov = &iov,
+				 .msg_iovlen = 1,
+				 .msg_control = &control,
+				 .msg_controllen = sizeof(control)};
+
+	control.header.cmsg_level = SOL_SOCKET;
+	control.header.cmsg_type = SCM_RIGHTS;
+	control.header.cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	(void)sendmsg(notify, &message, 0);
+}
+
+static void do_notify(long count)
+{
+	static char garbage[6000];
+	int fd = connect_notify();
+
 	for (long i = 0; i < count; i++) {
-		union {
-			struct cmsghdr header;
-			char space[CMSG_SPACE(sizeof(int))];
-		} control = {0};
 		for (size_t k = 0; k < 64; k++)
 			garbage[(size_t)rand() % sizeof(garbage)] = (char)rand();
-		struct iovec iov = {garbage, (size_t)rand() % sizeof(garbage)};
-		struct msghdr message = {.msg_iov = &iov,
-					 .msg_iovlen = 1,
-					 .msg_control = &control,
-					 .msg_controllen = sizeof(control)};
-		control.header.cmsg_level = SOL_SOCKET;
-		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-		(void)sendmsg(fd, &message, 0);
+		send_with(fd, garbage, (size_t)rand() % sizeof(garbage), fd);
 	}
 	(void)close(fd);
+}
+
+/* With more to send than its peer takes, who never reads. The listener stays open. */
+static int connect_for_ever(void)
+{
+	static const char block[1 << 16];
+	const struct linger linger = {.l_onoff = 1, .l_linger = 3600};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t size = sizeof(address);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (listen(listener, 1) < 0 ||
+	    getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+		_exit(95);
+	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
+		_exit(95);
+	while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
+		;
+	if (setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) < 0)
+		_exit(95);
+	return fd;
+}
+
+static void wake(int signal)
+{
+	(void)signal;
+}
+
+static void do_linger(long count)
+{
+	const struct itimerval often = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
+	char text[] = "STATUS=lingering";
+	int notify = connect_notify();
+
+	/* When it was taken at once our own close is the last, and would wait. */
+	(void)signal(SIGALRM, wake);
+	(void)setitimer(ITIMER_REAL, &often, NULL);
+	for (long i = 0; i < count; i++) {
+		int fd = connect_for_ever();
+		send_with(notify, text, strlen(text), fd);
+		(void)close(fd);
+	}
+	(void)setitimer(ITIMER_REAL, &never, NULL);
+	(void)close(notify);
 }
 
 static void do_firehose(long count)
@@ -189,7 +252,7 @@ static const struct {
 	{"forks", do_forks},	   {"orphans", do_orphans}, {"burst", do_burst},
 	{"terms", do_terms},	   {"signals", do_signals}, {"notify", do_notify},
 	{"firehose", do_firehose}, {"mute", do_mute},	    {"murder", do_murder},
-	{"cut", do_cut},
+	{"cut", do_cut},	   {"linger", do_linger},
 };
 
 int main(int argc, char **argv)

@@ -270,6 +270,14 @@ class Services(Attack):
         self.assertLess(len(run.events("notify-refused")), 1000)
         self.ends_well(run)
 
+    def test_connections_that_take_an_hour_to_close(self):
+        """Sent to the notify socket: whoever takes them closes them."""
+        run = self.attacked("linger", 20, options="NotifyAccess=all\n")
+        harness.wait_until(lambda: "lingering" in run.inside(f"{harness.BIN}/holdfastctl", "status", "bad").stdout.decode(),
+                           "they were taken")
+        self.ends_well(run)
+        self.assertEqual(run.events("daemon-died") + run.events("supervisor-hung"), [])
+
     def test_a_closed_stdout(self):
         self.ends_well(self.attacked("mute"))
 
