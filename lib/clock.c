@@ -35,6 +35,14 @@ int clock_set_wall(int year, int month, int day, int hour, int minute, int secon
 	return clock_settime(CLOCK_REALTIME, &ts) < 0 ? -errno : 0;
 }
 
+int clock_set_wall_us(uint64_t wall_us)
+{
+	const struct timespec ts = {.tv_sec = (time_t)(wall_us / USEC_PER_SEC),
+				    .tv_nsec = (long)(wall_us % USEC_PER_SEC) * 1000};
+
+	return clock_settime(CLOCK_REALTIME, &ts) < 0 ? -errno : 0;
+}
+
 uint64_t clock_add_us(uint64_t a, uint64_t b)
 {
 	return a > USEC_INFINITY - b ? USEC_INFINITY : a + b;

@@ -16,6 +16,8 @@ uint64_t clock_now_us(void);
 uint64_t clock_wall_us(void);
 /* Sets the wall clock to a time of day in UTC (month and day from 1). 0 or -errno. */
 int clock_set_wall(int year, int month, int day, int hour, int minute, int second);
+/* To microseconds since 1970. 0 or -errno. */
+int clock_set_wall_us(uint64_t wall_us);
 
 /* a + b that stays at USEC_INFINITY. */
 uint64_t clock_add_us(uint64_t a, uint64_t b);

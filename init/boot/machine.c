@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@
 
 #define ID_PATH	 "/run/machine-id"
 #define DMI_UUID "/sys/class/dmi/id/product_uuid"
-/* No image of this version is older: a clock before it (2026-01-01) was never set. */
+/* 2026-01-01: no image of this version is older. */
 #define CLOCK_FLOOR_US (UINT64_C(1767225600) * USEC_PER_SEC)
 #define NAME_MAX_SIZE  65
 
@@ -74,22 +75,47 @@ static int set_name(struct boot *boot, const char *id)
 	return 0;
 }
 
+/* A clock that is before it was never set: no image is older than this version, and none than its own
+ * files, which all have the time for which it was built (SOURCE_DATE_EPOCH). */
+static uint64_t image_us(void)
+{
+	static const char *const files[] = {"/usr/lib/clock-epoch", "/usr/lib/os-release",
+					    "/etc/os-release"};
+	uint64_t latest_us = CLOCK_FLOOR_US;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_COUNT(files); i++) {
+		if (stat(files[i], &st) == 0 && st.st_mtime > 0)
+			latest_us = MAX(latest_us, (uint64_t)st.st_mtime * USEC_PER_SEC);
+	}
+	return latest_us;
+}
+
 /* Most kernels have done it by themselves (CONFIG_RTC_HCTOSYS), unless the driver came later. */
-static void set_clock(struct boot *boot)
+static void take_rtc(void)
 {
 	struct rtc_time rtc;
 
 	CLEANUP(fd_closep) int fd = open("/dev/rtc0", O_RDONLY | O_CLOEXEC);
-	if (clock_wall_us() < CLOCK_FLOOR_US && fd >= 0 &&
-	    syscall(SYS_ioctl, fd, RTC_RD_TIME, &rtc) == 0)
+	if (fd >= 0 && syscall(SYS_ioctl, fd, RTC_RD_TIME, &rtc) == 0)
 		(void)clock_set_wall(rtc.tm_year + 1900, rtc.tm_mon + 1, rtc.tm_mday, rtc.tm_hour,
 				     rtc.tm_min, rtc.tm_sec);
-	if (clock_wall_us() < CLOCK_FLOOR_US)
-		boot_protect(boot, "clock", PROTECTION_REDUCED, "not set",
-			     "there is no real-time clock: certificates cannot be checked until "
-			     "somebody sets the time");
-	else
+}
+
+static void set_clock(struct boot *boot)
+{
+	uint64_t least_us = image_us();
+
+	if (clock_wall_us() < least_us)
+		take_rtc();
+	if (clock_wall_us() >= least_us) {
 		boot_protect(boot, "clock", PROTECTION_FULL, "set at boot", "%s", "");
+		return;
+	}
+	bool is_set = clock_set_wall_us(least_us) == 0;
+	boot_protect(boot, "clock", PROTECTION_REDUCED, is_set ? "the image's time" : "not set",
+		     "there is no real-time clock, or it is before the image: certificates are "
+		     "checked by the wrong time until somebody sets it");
 }
 
 static void check_random(struct boot *boot)

@@ -48,7 +48,8 @@ PARAMETERS = {
     "kernel/yama/ptrace_scope": "3", "net/core/bpf_jit_harden": "2", "user/max_user_namespaces": "0",
     "vm/swappiness": "1", "vm/unprivileged_userfaultfd": "0"}
 # Paths whose first line shows what is asked of a unit and of the machine.
-SHOWN = (*(f"/proc/sys/{path}" for path in PARAMETERS), "/sys/kernel/security/lockdown",
+SHOWN = (*(f"/proc/sys/{path}" for path in PARAMETERS), "/proc/sys/kernel/hostname", "/run/machine-id",
+         "/sys/class/net/lo/flags", "/sys/kernel/security/lockdown",
          "/sys/module/softdog/initstate", "/sys/fs/cgroup/units/forker.service/pids.max",
          "/sys/fs/cgroup/cgroup.subtree_control")
 UNITS = {
@@ -278,6 +279,10 @@ class OneBoot(Said):
         said = datetime.datetime.fromisoformat(found[0]["ts"])
         now = datetime.datetime.now(datetime.timezone.utc)
         self.assertLess(abs((now - said).total_seconds()), 3600)
+        shown = self.shown()
+        self.assertRegex(shown["/run/machine-id"], "^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$")
+        self.assertEqual(shown["/proc/sys/kernel/hostname"], f"host-{shown['/run/machine-id'][:12]}")
+        self.assertEqual(int(shown["/sys/class/net/lo/flags"], 16) & 1, 1)
 
 
 OLD, WRITTEN, STORE_BYTES = b"what the last instance left there ", "what this instance wrote", 32 << 20
@@ -367,6 +372,28 @@ class FromTheBeginning(Said, qemu.Case):
         # alike) is not alike. What neither wrote still is what was there before.
         first, second = ([content[at:at + 512] for at in range(0, STORE_BYTES, 512)] for content in contents)
         self.assertEqual([a for a, b in zip(first, second) if a == b and OLD not in a], [])
+
+    def test_a_clock_that_was_never_set_and_a_name_of_the_image(self):
+        """No file of the image is older than the image."""
+        conf = STORE_CONF.split("[Scratch]", maxsplit=1)[0].replace("app.service", "last.service")
+        show = f"[Service]\nExecStart={PROBE} show /proc/sys/kernel/hostname\n[X-Holdfast]\nEssential=yes\n"
+        tree, initrd = make_tree(f"{self.dir}/tree", conf, {"last": show}), f"{self.dir}/initrd"
+        built = datetime.datetime(2031, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc)
+        for path, text in (("hostname", "named # by the image\n"), ("os-release", "ID=x\n")):
+            with open(f"{tree}/etc/{path}", "w", encoding="utf-8") as f:
+                f.write(text)
+        os.utime(f"{tree}/etc/os-release", (built.timestamp(),) * 2)
+        # It alone of these keeps the times of files.
+        disk = qemu.Disk(f"{self.dir}/disk", tree, "ext4")
+        with open(initrd, "wb") as f:
+            f.write(initramfs.build(kernel.find().modules, qemu.MODULES, cmdline=disk.words()))
+        machine = self.machine(initrd, [disk.path], more=("-rtc", "base=2001-01-01"))
+        self.take(machine.wait_off(), machine.events())
+        self.assertEqual(self.shown(), {"/proc/sys/kernel/hostname": "named"})
+        self.assertEqual(self.protection("clock")["level"], "reduced")
+        self.assertIn("the image's time", self.protection("clock")["msg"])
+        said = [datetime.datetime.fromisoformat(e["ts"]) for e in self.events if "ts" in e]
+        self.assertLess(abs((said[-1] - built).total_seconds()), 300)
 
     def test_a_disk_without_a_key_is_said_and_one_without_mke2fs_refused(self):
         conf = STORE_CONF.replace("/dev/nvme1n1", "/dev/vdb,size=8M").split("[Modules]")[0]
