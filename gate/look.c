@@ -1,16 +1,36 @@
 #include "gate/look.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/cleanup.h"
+#include "lib/io.h"
 #include "lib/str.h"
 
-#define SETTLE_US (200 * USEC_PER_MSEC)
+#define WAITED_MAX_US (4 * USEC_PER_SEC) /* for a processor: so much is forgiven */
+#define SETTLE_US     (200 * USEC_PER_MSEC)
 
 /* ---- whom it finds */
+
+/* How long it has waited for a processor so far (schedstat of proc(5)), which is no time that it had: a
+ * runtime that prepares in a container of a twentieth of a processor takes longer than a second. 0: the
+ * kernel does not say. */
+static uint64_t waited_us(const struct judge *judge, int32_t pid)
+{
+	uint64_t ran_ns, waited_ns;
+	char path[32], text[96];
+
+	(void)snprintf(path, sizeof(path), "%" PRId32 "/schedstat", pid);
+	if (io_read_file(judge->proc_fd, path, text, sizeof(text)) <= 0 ||
+	    sscanf(text, "%" SCNu64 " %" SCNu64, &ran_ns, &waited_ns) != 2)
+		return 0;
+	return MIN(waited_ns / 1000, WAITED_MAX_US);
+}
 
 static void add_young(struct look *look, const struct judge_result *result, uint64_t now_us)
 {
@@ -23,6 +43,7 @@ static void add_young(struct look *look, const struct judge_result *result, uint
 		.executing_us = result->is_executing ? result->grace_us : 0,
 		.is_orphan = result->is_orphan,
 		.until_us = now_us + result->grace_us,
+		.waited_us = result->is_executing ? waited_us(look->judge, result->stat.pid) : 0,
 	};
 }
 
@@ -99,9 +120,11 @@ static bool is_still_young(struct look *look, struct look_young *young, uint64_t
 	if (result.is_executing && result.grace_us > young->executing_us) {
 		young->until_us = now_us + result.grace_us;
 		young->executing_us = result.grace_us;
+		young->waited_us = waited_us(look->judge, young->pid);
 	}
 	/* Without a top its parents changed too often to be followed, which is no fault of its own. */
-	if (now_us < young->until_us || result.top == 0)
+	if (now_us < young->until_us || result.top == 0 ||
+	    now_us < young->until_us + waited_us(look->judge, young->pid) - young->waited_us)
 		return true;
 	add_found(look, &result, true);
 	return false;

@@ -30,6 +30,7 @@ struct look {
 		int32_t pid;
 		bool is_orphan;
 		uint64_t start_ticks, until_us;
+		uint64_t waited_us;    /* for a processor, when its grace began */
 		uint64_t executing_us; /* the grace it got for being on its way into a program */
 	} young[LOOK_YOUNG_MAX];
 	uint32_t n_young;

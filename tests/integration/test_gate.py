@@ -50,12 +50,12 @@ def setUpModule():
 class GateCase(harness.Case):
     options = ROOT
 
-    def instance(self, units=None, conf="", options=()):
+    def instance(self, units=None, conf="", options=(), runtime="crun"):
         folder = os.path.join(self.dir, f"etc{_podman.n_containers}")
         podman.write_configuration(folder, units or {"quiet.service": QUIET},
                                    f"{conf}\n[Health]\nListen=:9180\n")
-        container = _podman.run(IMAGE, options=(*self.options, *options, "--volume",
-                                                f"{folder}:/etc/holdfast:ro"))
+        container = _podman.run(IMAGE, options=(*self.options, *options, "--volume", f"{folder}:/etc/holdfast:ro"),
+                                runtime=runtime)
         self.addCleanup(container.remove)
         container.wait_for("gate-started").wait_for('"phase":"running"')
         return container
@@ -185,6 +185,17 @@ class Outside(GateCase):
         for options in (("--user", "1234"), ("--privileged",), ("--user", "1234", "--privileged")):
             self.assertEqual(container.exec(CTL, "sleep", "0.2", options=options)[0], 0, options)
         self.assertIn('"type":"dump"', container.exec(CTL, "dump")[1])
+        self.assertEqual(self.events(container, "intruder-killed"), [])
+
+    def test_a_runtime_that_hardly_gets_a_processor_is_let_be(self):
+        """Its second is one of its own: it prepares for longer where the container has a fraction of a processor."""
+        if not shutil.which("runc"):
+            self.skipTest("runc takes the most time to prepare, and is not here")
+        container = self.instance({"busy.service": "[Service]\nExecStart=/usr/bin/sh -c 'while :; do :; done'\n"}, runtime="runc")
+        _podman("update", "--cpus", "0.04", container.name)
+        for _ in range(3):
+            code, _, err = container.exec(CTL, "version")
+            self.assertEqual(code, 0, err)
         self.assertEqual(self.events(container, "intruder-killed"), [])
 
     def leaves_behind(self, keys):
