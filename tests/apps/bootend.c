@@ -16,9 +16,8 @@
  *   freeze            the mapped device takes nothing any more, while much is still to be written
  *   swap              a swap file on the lower of these file systems
  *   drop              the kernel's copies of files, but those of pages that processes have mapped
- *   until-term        waits for TERM
- *   unbind-root       takes the root's disk from its driver while it owes an answer: this hangs, and so
- *                     does who asks the driver afterwards
+ *   unbind-root       says "stuck" once the root's disk answers no more, and takes it from its driver: this
+ *                     hangs, and so does who asks the driver afterwards
  *   freeze-init-late  a process that outlives this one does freeze-init at its own TERM
  */
 #include <errno.h>
@@ -40,13 +39,14 @@
 #include <linux/dm-ioctl.h>
 #include <linux/loop.h>
 
-#define IMAGE	   "/usr/share/lower.img" /* holds upper.img */
-#define LOWER	   "/run/lower"
-#define UPPER	   "/run/upper"
-#define MAPPED	   "stacked"
-#define SWAP	   LOWER "/swap"
-#define SWAP_PAGES 64
-#define FROZEN	   "/sys/fs/cgroup/frozen"
+#define IMAGE	    "/usr/share/lower.img" /* holds upper.img */
+#define LOWER	    "/run/lower"
+#define UPPER	    "/run/upper"
+#define MAPPED	    "stacked"
+#define SWAP	    LOWER "/swap"
+#define SWAP_PAGES  64
+#define STUCK_LOOKS 300
+#define FROZEN	    "/sys/fs/cgroup/frozen"
 
 static void check(const char *what, int result)
 {
@@ -257,8 +257,13 @@ static void unbind_root(void)
 			;
 		_exit(1);
 	}
-	while (!is_in_kernel(pid))
+	/* One that is answered is there for a moment only. */
+	for (int looks = 0; looks < STUCK_LOOKS; looks++) {
+		if (!is_in_kernel(pid))
+			looks = 0;
 		(void)poll(NULL, 0, 1);
+	}
+	(void)puts("stuck");
 	check("mkdir", mkdir("/run/sys", 0755));
 	check("mount sysfs", mount("sysfs", "/run/sys", "sysfs", 0, NULL));
 	write_text("/run/sys/bus/virtio/drivers/virtio_blk/unbind", "virtio0");
@@ -324,7 +329,6 @@ int main(int argc, char **argv)
 		{"freeze", freeze, NULL},
 		{"swap", swap_on, NULL},
 		{"drop", drop_caches, NULL},
-		{"until-term", until_term, NULL},
 		{"unbind-root", unbind_root, NULL},
 		{"freeze-init-late", freeze_init_late, NULL},
 		{"wait", wait_for_ever, NULL},
