@@ -114,6 +114,8 @@ static const struct attempt {
 	{"process_vm_readv", call, {SYS_process_vm_readv, BAD}},
 	{"pidfd_getfd", call, {438, BAD, BAD, 0}},
 	{"kcmp", call, {SYS_kcmp, BAD, BAD, 255}},
+	{"prlimit-others", call, {SYS_prlimit64, 1, 255, BAD, 0}},
+	{"prlimit-own", call, {SYS_prlimit64, 0, 255, 0, 0}},
 	{"unshare-user", call_apart, {SYS_unshare, NEW_USER}},
 	{"unshare-time", call_apart, {SYS_unshare, NEW_TIME}},
 	{"unshare-fs", call_apart, {SYS_unshare, CLONE_FS}},

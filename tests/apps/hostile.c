@@ -14,6 +14,7 @@
  *   firehose   write that many MiB to stdout as fast as it goes
  *   mute       close stdout and stderr
  *   murder     kill(-1, KILL), as whoever it is
+ *   limits     leave all processes up to that number no files; notes "limited" for each
  *   cut        write over the public files, and cut them to nothing; notes "cut" for each that was
  */
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -245,6 +247,16 @@ static void do_cut(long count)
 	}
 }
 
+static void do_limits(long count)
+{
+	const struct rlimit none = {0, 0};
+
+	for (pid_t pid = 1; pid < count; pid++) {
+		if (pid != getpid() && prlimit(pid, RLIMIT_NOFILE, &none, NULL) == 0)
+			note(notes, "limited");
+	}
+}
+
 static const struct {
 	const char *word;
 	void (*run)(long count);
@@ -252,7 +264,7 @@ static const struct {
 	{"forks", do_forks},	   {"orphans", do_orphans}, {"burst", do_burst},
 	{"terms", do_terms},	   {"signals", do_signals}, {"notify", do_notify},
 	{"firehose", do_firehose}, {"mute", do_mute},	    {"murder", do_murder},
-	{"cut", do_cut},	   {"linger", do_linger},
+	{"cut", do_cut},	   {"linger", do_linger},   {"limits", do_limits},
 };
 
 int main(int argc, char **argv)

@@ -277,6 +277,19 @@ class Insiders(harness.Case):
                 self.assertEqual(self.tried(rung, "Sandbox=none", REPORT_ONLY), set(WAYS) - closed)
                 self.assertEqual(self.tried(rung, ""), set())
 
+    def test_limits_stay_inside(self):
+        """Of whom a service may signal it may also cut the limits: prlimit(2) asks for no more than the same uid."""
+        for line, is_held in (("Sandbox=none", False), ("", True)):
+            with self.subTest(line=line):
+                container = self.run_beside(f"limits{is_held}", (
+                    "[Service]\nExecStart=/usr/bin/hostile /tmp/notes limits 64\nReadWritePaths=/tmp\n"
+                    f"[X-Holdfast]\nEssential=no\n{line}\n"))
+                service = harness.wait_until(lambda c=container: harness.child_named(c.init, "hostile"), "it runs")
+                notes = f"/proc/{service}/root/tmp/notes"
+                told = harness.wait_until(lambda n=notes: os.path.exists(n) and "done" in (
+                    text := open(n, encoding="utf-8").read()) and text, "done")
+                self.assertEqual("limited" in told, not is_held)
+
     @unittest.skipUnless(LANDLOCK_VERSION >= 6, "this kernel's Landlock does not bound signals (6.12)")
     def test_signals_stay_inside(self):
         """Even where all share one uid."""

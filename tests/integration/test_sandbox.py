@@ -15,13 +15,14 @@ ONLY_ROOT = unittest.skipUnless(harness.is_root(), "namespaces and mounts need r
 RUNGS = (instance.EVERYTHING, instance.CONTAINER, instance.NOTHING)
 
 ALLOWED = {"tiocgwinsz": errno.ENOTTY, "setsid": 0, "unshare-fs": 0, "clone": 0, "thread": 0,
-           "execveat-path": errno.ENOENT, "personality-asked": 0}
+           "execveat-path": errno.ENOENT, "personality-asked": 0,
+           "prlimit-own": errno.EINVAL}
 ENOSYS = ("clone3", "memfd_create", "memfd_secret", "io_uring_setup", "int80", "x32")
 KERNELS_OWN = ("memfd_create-noexec",)  # where the kernel has the flag
 # What no capability frees, and no word of the unit.
 ALWAYS = ("tiocsti", "tiocsti-plain", "tiocsctty", "tioclinux")
 # Denied in a strict sandbox alone.
-ONLY_STRICT = ("ptrace", "process_vm_readv", "pidfd_getfd", "kcmp", "memfd_create", "memfd_secret",
+ONLY_STRICT = ("ptrace", "process_vm_readv", "pidfd_getfd", "kcmp", "prlimit-others", "memfd_create", "memfd_secret",
                "execveat-fd", "io_uring_setup", "personality", "personality-wide", "int80", "x32")
 BOUNDING = 0x405fb  # units/sandbox.c, sandbox_root_capabilities
 
@@ -110,7 +111,7 @@ class Strict(SandboxCase):
                 self.assertEqual(run.stop(), 0, run.text)
 
     def test_words_lift_what_they_name(self):
-        words = {"ptrace": ("ptrace", "process_vm_readv", "pidfd_getfd", "kcmp"),
+        words = {"ptrace": ("ptrace", "process_vm_readv", "pidfd_getfd", "kcmp", "prlimit-others"),
                  "memfd": ("memfd_create",), "fexecve": ("execveat-fd",),
                  "io-uring": ("io_uring_setup",), "personality": ("personality", "personality-wide"),
                  "namespaces": ("clone3",)}
