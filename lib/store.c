@@ -169,9 +169,19 @@ void store_drop(struct store_table *table, enum store_kind kind, uint32_t index)
 	entry->fd = fd_close(entry->fd);
 }
 
+/* Of the kind STORE_EXEC, which programs: those that it starts, or knows by their files. */
+static const uint64_t program_grants[ROLE_COUNT] = {
+	[ROLE_BOOT] = UINT64_MAX,
+	[ROLE_SUPERVISOR] = BIT(ROLE_SECRETS) | BIT(ROLE_SECRETS_REMOTE),
+	[ROLE_GATE] = BIT(ROLE_CTL) | BIT(STORE_EXEC_STUB),
+};
+
 static bool is_granted(const struct store_entry *entry, enum role role)
 {
-	return entry->kind < STORE_KIND_COUNT && (store_grants[role] & BIT(entry->kind));
+	if (entry->kind >= STORE_KIND_COUNT || !(store_grants[role] & BIT(entry->kind)))
+		return false;
+	return entry->kind != STORE_EXEC ||
+	       (entry->index <= STORE_EXEC_STUB && (program_grants[role] & BIT(entry->index)));
 }
 
 void store_expose(const struct store_table *table, enum role role)

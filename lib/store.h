@@ -132,7 +132,7 @@ struct store_table {
 	struct store_entry entries[];
 };
 
-/* Bit 1 << kind for each kind that the role is handed. */
+/* Bit 1 << kind for each kind that the role is handed; of STORE_EXEC those programs alone that it needs. */
 extern const uint64_t store_grants[ROLE_COUNT];
 
 /* ---- PID 1's side. All of it works without allocation once the table is mapped. */

@@ -345,6 +345,33 @@ static void a_role_gets_what_it_is_granted_and_nothing_else(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+static void of_programs_a_role_gets_what_it_starts(void **state)
+{
+	struct store_table *table;
+
+	(void)state;
+	pid_t child = fork();
+	if (child == 0) {
+		if (store_create(16, &table) != 0)
+			_exit(10);
+		for (uint32_t i = 0; i <= STORE_EXEC_STUB; i++)
+			(void)store_put(table, STORE_EXEC, i,
+					fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 200));
+		store_expose(table, ROLE_SUPERVISOR);
+		for (uint32_t i = 0; i <= STORE_EXEC_STUB; i++) {
+			bool is_handed =
+				!(fcntl(store_find(table, STORE_EXEC, i), F_GETFD) & FD_CLOEXEC);
+			if (is_handed != (i == ROLE_SECRETS || i == ROLE_SECRETS_REMOTE))
+				_exit(20 + (int)i);
+		}
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static void puts_replace_and_drops_forget(void **state)
 {
 	struct store_table *table = calloc(1, sizeof(*table) + 2 * sizeof(struct store_entry));
@@ -473,6 +500,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_board_is_refused),
 		cmocka_unit_test(the_journal_keeps_order_and_bounds),
 		cmocka_unit_test(a_role_gets_what_it_is_granted_and_nothing_else),
+		cmocka_unit_test(of_programs_a_role_gets_what_it_starts),
 		cmocka_unit_test(puts_replace_and_drops_forget),
 		cmocka_unit_test(grants_keep_single_writers_single),
 		cmocka_unit_test(packets_carry_one_fd),
