@@ -24,9 +24,9 @@
 #define RETURN	   (BPF_RET | BPF_K)
 
 struct node {
-	uint16_t code;
-	uint32_t k;
 	size_t yes, no; /* of what jumps; else both are what comes next */
+	uint32_t k;
+	uint16_t code;
 	bool is_reached;
 };
 
@@ -41,7 +41,7 @@ static void read_all(const struct sock_filter *filter, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		const struct sock_filter *at = &filter[i];
-		nodes[i] = (struct node){at->code, at->k, i + 1, i + 1, false};
+		nodes[i] = (struct node){i + 1, i + 1, at->k, at->code, false};
 		if (at->code == (BPF_JMP | BPF_JA))
 			nodes[i].yes = nodes[i].no = i + 1 + at->k;
 		else if (is_jump(&nodes[i])) {
@@ -104,7 +104,7 @@ static void make_flag(size_t load)
 	uint32_t flag = nodes[at].k;
 
 	if (test && flag != 0 && (flag & (flag - 1)) == 0 && test->k == flag)
-		nodes[at] = (struct node){JUMP(BPF_JSET), flag, test->yes, test->no, false};
+		nodes[at] = (struct node){test->yes, test->no, flag, JUMP(BPF_JSET), false};
 }
 
 static const struct node *flag_test(size_t load)
@@ -124,7 +124,7 @@ static void join_flags(size_t load)
 	if (!next || nodes[test->no].k != nodes[load].k || !is_alike(test->yes, next->yes))
 		return;
 	nodes[nodes[load].yes] =
-		(struct node){test->code, test->k | next->k, test->yes, next->no, false};
+		(struct node){test->yes, next->no, test->k | next->k, test->code, false};
 }
 
 static void reach(size_t count)
