@@ -137,9 +137,15 @@ $(FILTERS): $(B)/gen/%.h: %.list $(B)/host/bin/mkfilter
 	@mkdir -p $(@D)
 	$(B)/host/bin/mkfilter $< $(subst -,_,$(subst /,_,$(patsubst %/filter,%,$(patsubst %-filter,%,$*)))) >$@
 
+# What a program goes by when it is started: memory that it shares with the others has their layout.
+BUILD_ID := $(B)/gen/lib/build.h
+$(BUILD_ID): VERSION $(wildcard lib/*.h)
+	@mkdir -p $(@D)
+	echo "#define BUILD_ID 0x$$(cat $^ | sha256sum | cut -c 1-8)U" >$@
+
 # $(1) flavour
 define flavour_rules
-$(B)/$(1)/%.o: %.c Makefile VERSION | $(B)/uapi $(FILTERS) $(CALLS)
+$(B)/$(1)/%.o: %.c Makefile VERSION | $(B)/uapi $(FILTERS) $(CALLS) $(BUILD_ID)
 	@mkdir -p $$(@D)
 	$$(CC_$(1)) $$(CPPFLAGS) $$(CF_$(1)) -MMD -MP -c -o $$@ $$<
 endef

@@ -171,11 +171,12 @@ int main(void)
 	event_init("holdfast-gate", EVENT_FOR_LOG);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (store_attach(ROLE_GATE, &gate.store) < 0) {
-		(void)fprintf(stderr, "holdfast-gate: holdfast starts this program\n");
+	int r = store_attach(ROLE_GATE, &gate.store);
+	if (r < 0) {
+		(void)fprintf(stderr, "holdfast-gate: %s\n", store_strerror(r));
 		return EXIT_USAGE;
 	}
-	int r = map_all();
+	r = map_all();
 	if (r != 0)
 		return r;
 	bool is_detecting = detect_open(&detect, &gate);

@@ -106,11 +106,12 @@ int main(void)
 	event_init("holdfast-health", EVENT_FOR_LOG);
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (store_attach(ROLE_HEALTH, &store) < 0) {
-		(void)fprintf(stderr, "holdfast-health: holdfast starts this program\n");
+	int r = store_attach(ROLE_HEALTH, &store);
+	if (r < 0) {
+		(void)fprintf(stderr, "holdfast-health: %s\n", store_strerror(r));
 		return EXIT_USAGE;
 	}
-	int r = map_all(store);
+	r = map_all(store);
 	if (r != 0)
 		return r;
 	take_listeners(store);

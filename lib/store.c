@@ -7,11 +7,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "gen/lib/build.h"
 #include "lib/fd.h"
 #include "lib/sys.h"
 
-#define STORE_MAGIC   UINT64_C(0x65726f7473666868)
-#define STORE_VERSION 3
+#define STORE_MAGIC UINT64_C(0x65726f7473666868)
 
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010 /* <linux/fcntl.h> */
@@ -103,7 +103,7 @@ int store_create(uint32_t capacity, struct store_table **ret_table)
 		return -errno;
 	seal();
 	table->magic = STORE_MAGIC;
-	table->version = STORE_VERSION;
+	table->build = BUILD_ID;
 	table->capacity = capacity;
 	*ret_table = table;
 	return 0;
@@ -206,6 +206,23 @@ static void conceal(const struct store_table *table, enum role role)
 	}
 }
 
+static int check(const struct store_table *table, size_t size)
+{
+	if (table->magic != STORE_MAGIC)
+		return -EBADF;
+	if (table->build != BUILD_ID)
+		return -ESTALE;
+	return table_size(table->capacity) > size || table->count > table->capacity ? -EBADF : 0;
+}
+
+const char *store_strerror(int error)
+{
+	return error == -ESTALE
+		       ? "it is of another build than the holdfast that started it: expected "
+			 "all programs of an image to be of one build"
+		       : "holdfast starts this program";
+}
+
 int store_attach(enum role role, const struct store_table **ret_table)
 {
 	struct stat st;
@@ -218,10 +235,10 @@ int store_attach(enum role role, const struct store_table **ret_table)
 		mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, STORE_FD, 0);
 	if (table == MAP_FAILED)
 		return -EBADF;
-	if (table->magic != STORE_MAGIC || table->version != STORE_VERSION ||
-	    table_size(table->capacity) > (size_t)st.st_size || table->count > table->capacity) {
+	int r = check(table, (size_t)st.st_size);
+	if (r < 0) {
 		(void)munmap((void *)table, (size_t)st.st_size);
-		return -EBADF;
+		return r;
 	}
 	/* Before Linux 6.14 whoever is executed from an fd is named after its number. */
 	(void)prctl(PR_SET_NAME, role_programs[role]);

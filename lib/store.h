@@ -124,7 +124,7 @@ struct store_inherited {
 
 struct store_table {
 	uint64_t magic;
-	uint32_t version;
+	uint32_t build; /* BUILD_ID of whoever made it */
 	uint32_t capacity;
 	struct store_inherited inherited;
 	_Atomic uint32_t count; /* entries in use or dropped; the rest was never used */
@@ -151,8 +151,12 @@ void store_expose(const struct store_table *table, enum role role);
 /* ---- Everybody's side. */
 
 /* Maps the table at STORE_FD read-only and makes every granted fd close-on-exec again. 0, -EBADF
- * when there is no table (the program was started by hand), or -errno. */
+ * when there is no table (the program was started by hand), -ESTALE when who made it is of another build,
+ * whose memory may have another layout, or -errno. */
 int store_attach(enum role role, const struct store_table **ret_table);
+
+/* Why it failed, as a sentence. */
+const char *store_strerror(int error);
 
 /* The fd (borrowed), or -EBADF. A linear search: keep what you use often. */
 int store_find(const struct store_table *table, enum store_kind kind, uint32_t index);

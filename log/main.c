@@ -34,10 +34,12 @@
 #include "log/emit.h"
 
 #define EXIT_INTERNAL 70
-#define TURNS_MAX     64 /* streams a round */
-#define SIGNAL_TAG    UINT64_MAX
-#define STOP_DRAIN_US (400 * USEC_PER_MSEC)
-#define STOP_EMIT_MS  500
+/* Nobody reads our lines where we do not: the status has to say it. */
+#define EXIT_OTHER_BUILD 78
+#define TURNS_MAX	 64 /* streams a round */
+#define SIGNAL_TAG	 UINT64_MAX
+#define STOP_DRAIN_US	 (400 * USEC_PER_MSEC)
+#define STOP_EMIT_MS	 500
 
 struct log {
 	const struct store_table *store;
@@ -60,6 +62,12 @@ static void die(const char *what, int error)
 	event_with_i64("errno", error);
 	event_emit(EVENT_ERROR, "log-failed", NULL, "%s: %s", what, strerror(error));
 	exit(EXIT_INTERNAL);
+}
+
+static void refuse_start(int error)
+{
+	event_emit(EVENT_ERROR, "log-failed", NULL, "holdfast-log: %s", store_strerror(error));
+	exit(error == -ESTALE ? EXIT_OTHER_BUILD : EXIT_INTERNAL);
 }
 
 /* All signals are blocked: TERM is read from signal_fd, and what a terminal sends to its whole
@@ -151,7 +159,7 @@ static void open_inputs(struct log *log)
 		die("cannot take signals", -r);
 	r = store_attach(ROLE_LOG, &log->store);
 	if (r < 0)
-		die("holdfast-log is started by holdfast", -r);
+		refuse_start(r);
 	r = plan_map(store_find(log->store, STORE_PLAN_PUBLIC, 0), &log->plan);
 	if (r < 0)
 		die("cannot read the plan", -r);

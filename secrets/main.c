@@ -53,6 +53,12 @@ static int fail(const char *what, int error)
 	return EXIT_INTERNAL;
 }
 
+static int refuse_start(int error)
+{
+	event_emit(EVENT_ERROR, "secrets-failed", NULL, "%s", store_strerror(error));
+	return EXIT_INTERNAL;
+}
+
 static void harden(void)
 {
 	const struct rlimit none = {0, 0};
@@ -348,7 +354,7 @@ int main(int argc, char **argv)
 	}
 	int r = store_attach(secrets_program.role, &run.store);
 	if (r < 0)
-		return fail("it was not started by holdfast", -r);
+		return refuse_start(r);
 	r = read_request();
 	if (r < 0)
 		return fail("the request on stdin cannot be used", -r);

@@ -59,8 +59,11 @@ static int loop_init(struct loop *loop)
 	const struct store_table *store;
 
 	int r = store_attach(ROLE_SUPERVISOR, &store);
-	if (r < 0)
-		return r;
+	if (r < 0) {
+		event_emit(EVENT_ERROR, "supervisor-start-failed", NULL, "holdfast-supervisor: %s",
+			   store_strerror(r));
+		exit(EXIT_FAILURE);
+	}
 	r = manager_init(&loop->manager, store);
 	if (r < 0 || (r = probe_init(&loop->manager)) < 0)
 		return r;

@@ -215,6 +215,11 @@ int main(int argc, char **argv)
 		.boot_wall_us = clock_wall_us(),
 	};
 	int r = store_attach(ROLE_BOOT, &boot.store);
+	if (r == -ESTALE) {
+		event_emit(EVENT_ERROR, "other-build", NULL, "holdfast-boot: %s",
+			   store_strerror(r));
+		return EX_CONFIG;
+	}
 	if (r == 0)
 		boot.channel = store_find(boot.store, STORE_CHANNEL, 0);
 	if (r < 0 || boot.channel < 0) {

@@ -57,7 +57,7 @@ static void note_own(struct instance *in, enum role role, int code, int status)
 	if (verdict == KEEPER_IS_OVER)
 		shutdown_by_board(in);
 	if (verdict == KEEPER_HOPELESS)
-		shutdown_give_up(in, role);
+		shutdown_give_up(in, role, code, status);
 	if (verdict == KEEPER_UNSAFE)
 		shutdown_by_intruder(in);
 	if (role == ROLE_BOOT)

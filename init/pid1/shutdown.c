@@ -234,7 +234,7 @@ void shutdown_by_board(struct instance *in)
 		       in->options->is_wait_all ? in->options->grace_s * USEC_PER_SEC : 0);
 }
 
-void shutdown_give_up(struct instance *in, enum role role)
+void shutdown_give_up(struct instance *in, enum role role, int code, int status)
 {
 	char cause[128];
 
@@ -243,8 +243,10 @@ void shutdown_give_up(struct instance *in, enum role role)
 		return;
 	if (role == ROLE_LOG)
 		pack_restore_stderr(in);
-	(void)snprintf(cause, sizeof(cause), "%s cannot be kept alive: it died %d times in 10 s",
-		       role_programs[role], DEATHS_MAX);
+	(void)snprintf(cause, sizeof(cause),
+		       "%s cannot be kept alive: it died %d times in 10 s, at last %s %d",
+		       role_programs[role], DEATHS_MAX,
+		       code == CLD_EXITED ? "with status" : "by signal", status);
 	event_emit(EVENT_ERROR, "daemon-hopeless", NULL, "%s", cause);
 	termination_write(cause);
 	in->wants_dump = true;

@@ -16,8 +16,8 @@ void shutdown_begin(struct instance *in, int status, uint64_t grace_us);
 /* The supervisor has stopped all units: its status is on the board. */
 void shutdown_by_board(struct instance *in);
 
-/* A daemon cannot be kept alive. */
-void shutdown_give_up(struct instance *in, enum role role);
+/* A daemon cannot be kept alive; code and status: of its last death, as in siginfo. */
+void shutdown_give_up(struct instance *in, enum role role, int code, int status);
 
 /* Somebody is inside whom nobody here can kill: our end ends them, so nothing is waited for. */
 void shutdown_by_intruder(struct instance *in);

@@ -182,7 +182,7 @@ class Statuses(instance.Case):
             harness.wait_until(lambda n=died: (run.pump(), len(run.events("daemon-died")) >= n)[1],
                                "its death is seen")
         self.assertEqual(run.wait(), 70, run.text)
-        self.assertIn("holdfast-supervisor cannot be kept alive", run.text)
+        self.assertIn("holdfast-supervisor cannot be kept alive: it died 5 times in 10 s, at last by signal 9", run.text)
         self.assertIn("service stop", self.notes())
 
     def test_77_a_secret_that_may_not_be_read(self):

@@ -11,7 +11,7 @@ os.chdir(ROOT)
 
 # Which folders a folder may include from; lib/ includes nothing of ours but lib/.
 MAY_INCLUDE = {
-    "lib": {"lib"},
+    "lib": {"lib", "gen/lib"},
     "units": {"lib", "units"},
     "init/pid1": {"lib", "init/pid1"},
     "init/boot": {"lib", "units", "init/boot"},
