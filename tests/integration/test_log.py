@@ -661,7 +661,7 @@ class Rights(Case):
         done = subprocess.run([f"{harness.BIN}/holdfast-log"], stdin=subprocess.DEVNULL,
                               capture_output=True, timeout=harness.DEADLINE, check=False)
         self.assertEqual(done.returncode, 70)
-        self.assertIn(b"started by holdfast", done.stderr)
+        self.assertIn(b"holdfast starts this program", done.stderr)
 
 
 class State(Case):
