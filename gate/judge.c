@@ -238,12 +238,15 @@ static int climb(const struct judge *judge, int32_t pid, struct proc_stat *self,
 
 	for (int depth = 0; depth < CHAIN_MAX; depth++) {
 		*ret_is_known = at == 1 || (at != pid && is_known(judge, at));
+		/* Known by its number alone, and nothing that its file says would change that. */
+		if (*ret_is_known && at != pid)
+			return 0;
 		int r = proc_read_stat(judge->proc_fd, at, top);
 		if (r < 0)
 			return at == pid ? r : -EAGAIN;
 		if (at == pid)
 			*self = *top;
-		if (*ret_is_known || top->is_kernel || top->parent <= 1)
+		if (at == 1 || top->is_kernel || top->parent <= 1)
 			return 0;
 		at = top->parent;
 	}

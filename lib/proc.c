@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "lib/cleanup.h"
-#include "lib/io.h"
+#include "lib/fd.h"
 #include "lib/str.h"
 #include "lib/sys.h"
 
@@ -39,27 +39,41 @@ int proc_parse_stat(const char *text, struct proc_stat *ret_stat)
 	return 0;
 }
 
+/* In one read, which gives all of such a file that fits: the kernel writes it whole for the first. What is
+ * longer is cut. The length, or -errno. */
+static ssize_t read_file(int proc_fd, int32_t pid, const char *name, char *text, size_t size)
+{
+	char path[32];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "%" PRId32 "/%s", pid, name);
+	CLEANUP(fd_closep) int fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	do
+		n = read(fd, text, size - 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	text[n] = '\0';
+	return n;
+}
+
 int proc_read_stat(int proc_fd, int32_t pid, struct proc_stat *ret_stat)
 {
-	char path[32], text[1024];
+	char text[1024];
+	ssize_t n = read_file(proc_fd, pid, "stat", text, sizeof(text));
 
-	(void)snprintf(path, sizeof(path), "%" PRId32 "/stat", pid);
-	ssize_t n = io_read_file(proc_fd, path, text, sizeof(text));
 	return n < 0 ? (int)n : proc_parse_stat(text, ret_stat);
 }
 
 int proc_read_uid(int proc_fd, int32_t pid, uint32_t *ret_uid)
 {
-	char path[32], text[4096];
+	char text[4096]; /* what follows may be long (Groups:) */
+	ssize_t n = read_file(proc_fd, pid, "status", text, sizeof(text));
 
-	(void)snprintf(path, sizeof(path), "%" PRId32 "/status", pid);
-	ssize_t n = io_read_file(proc_fd, path, text, sizeof(text));
-	/* What follows may be long (Groups:). */
-	if (n == -EFBIG)
-		n = (ssize_t)sizeof(text) - 1;
 	if (n < 0)
 		return (int)n;
-	text[n] = '\0';
 	/* A newline in a process's name is escaped there. */
 	const char *line = strstr(text, "\nUid:");
 	return line && sscanf(line, "\nUid: %" SCNu32, ret_uid) == 1 ? 0 : -EBADMSG;
