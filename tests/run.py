@@ -77,7 +77,8 @@ def run(job):
     name, command, count = job
     start = time.monotonic()
     try:
-        done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # Under nohup(1) the hang-up of a terminal is ignored, which whoever we start would inherit.
+        done = subprocess.run(["env", "--default-signal", *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, timeout=JOB_SECONDS, check=False)
         code, out = done.returncode, done.stdout.decode(errors="replace")
     except subprocess.TimeoutExpired as error:

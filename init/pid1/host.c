@@ -2,8 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,11 +33,32 @@ bool host_may_be_first_init(void)
 	return getpid() == 1 && (access("/proc/self/ns/pid", F_OK) < 0 || host_is_first_init());
 }
 
+/* What comes from the file: a static program's segments lie where their headers say. */
+static int lock_program(void)
+{
+	const ElfW(Phdr) *headers = (const void *)(uintptr_t)getauxval(AT_PHDR);
+	unsigned long count = headers ? getauxval(AT_PHNUM) : 0;
+
+	for (unsigned long i = 0; i < count; i++) {
+		const ElfW(Phdr) *h = &headers[i];
+		if (h->p_type == PT_LOAD &&
+		    mlock((const void *)(uintptr_t)h->p_vaddr, h->p_filesz) < 0)
+			return -errno;
+	}
+	return count > 0 ? 0 : -ENOEXEC;
+}
+
+/* What is nobody's file yet comes from memory when it is needed: so it is locked when it is there. */
 void host_stay_in_memory(void)
 {
-	if (!host_is_first_init() || mlockall(MCL_CURRENT) == 0)
+	if (!host_is_first_init())
 		return;
-	event_with_i64("errno", errno);
+	int r = lock_program();
+	if (mlockall(MCL_CURRENT | MCL_ONFAULT) < 0 && r == 0)
+		r = -errno;
+	if (r == 0)
+		return;
+	event_with_i64("errno", -r);
 	event_emit(EVENT_WARNING, "init-not-locked", NULL,
 		   "PID 1 cannot stay in memory: a disk that does not answer can keep it");
 }

@@ -140,7 +140,7 @@ static void tell_memory(void)
 
 static void tell_init(void)
 {
-	static const char *const keys[] = {"VmSize:", "VmLck:"};
+	static const char *const keys[] = {"VmSize:", "VmLck:", "RssFile:", "RssAnon:"};
 
 	(void)read_file("/proc/1/status");
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

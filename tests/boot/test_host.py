@@ -271,6 +271,9 @@ class OneBoot(Said):
         # But for what the kernel maps into everybody.
         self.assertGreater(kilobytes["VmLck:"], kilobytes["VmSize:"] - 64, kilobytes)
         self.assertLess(kilobytes["VmLck:"], 4096)
+        # The program, all of it; and of the rest what is in use.
+        self.assertGreater(kilobytes["RssFile:"], 100, kilobytes)
+        self.assertLess(kilobytes["RssFile:"] + kilobytes["RssAnon:"], 1024, kilobytes)
 
     def test_what_makes_it_one_machine(self):
         for name in ("clock", "random"):
